@@ -1,0 +1,218 @@
+// Package config reads rocksnap.toml. [Load] and [Parse] turn the text into a
+// [Config] in which every value is present, checked and, for a path, absolute;
+// nothing later has to ask whether a setting makes sense.
+//
+// Reading is strict: an unknown key, a wrong type or an impossible value is an
+// [Error] with its place in the file, and all of them are reported at once.
+//
+// An environment variable ROCKSNAP_<SECTION>_<KEY> overrides a key, as in
+// ROCKSNAP_SNAPSHOT_FLUSH=never or ROCKSNAP_STRATEGIES_INCREMENTAL_LIMITS_MEMORY.
+// Every character of the key that is no letter or digit becomes an underscore,
+// a list is separated by commas, and an empty variable counts as unset. The
+// version and a strategy's own table cannot be overridden.
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Version is the version of the file's format that this package reads.
+const Version = 1
+
+// Config is a whole configuration. Relative paths of the file have been made
+// absolute against the file's folder, except modules, which have a search path
+// of their own.
+type Config struct {
+	Path       string // the file
+	Version    int    // always [Version]
+	Database   Database
+	Repository Repository
+	Snapshot   Snapshot
+	Strategies map[string]Strategy // the tables of the file and the built-in strategies
+	Retention  Retention
+	KeyGroups  *KeyGroups // nil when keys have no key-group prefix
+
+	origins map[string]string // of the values that are not defaults, by key
+}
+
+// Database says which RocksDB database to snapshot.
+type Database struct {
+	Path string // its folder
+	Mode Mode   // [Own] unless given
+}
+
+// Repository says where snapshots are kept.
+type Repository struct {
+	URL        string // "file:" and an absolute folder
+	Name       string // of the database within the repository; its folder's name unless given
+	Endpoint   string // s3 only
+	Region     string // s3 only
+	PathStyle  bool   // s3 only
+	CAFile     string // s3 only
+	Transfer   Transfer
+	Encryption Encryption
+}
+
+// Transfer bounds the traffic with the store.
+type Transfer struct {
+	Workers   int  // objects moved at the same time, 1 to 256; 4 unless given
+	RateLimit Rate // 0 for none
+}
+
+// Encryption names the keys for encryption at rest.
+type Encryption struct {
+	Recipients   []string // public keys
+	IdentityFile string   // file of the private key, for restore
+}
+
+// Snapshot says how `rocksnap snapshot` takes one.
+type Snapshot struct {
+	Strategy  string // a key of [Config.Strategies]
+	Flush     Flush  // [FlushAuto] unless given
+	Preupload bool   // store files before the synchronous phase
+}
+
+// Strategy is the module of a strategy and what it may do and use.
+type Strategy struct {
+	Module        string          // file as written; the host searches for it
+	SHA256        string          // of the module, in lower-case hex; empty when not pinned
+	AllowUnpinned bool            // whether a module from anywhere may go without a pin
+	Allow         []string        // grants
+	Limits        Limits          // of one run
+	Config        json.RawMessage // the strategy's own table, as JSON with sorted keys
+}
+
+// Limits bound one run of a strategy.
+type Limits struct {
+	// Memory of the module, 16MiB to 1GiB. The default, 64MiB, is several times
+	// what a strategy written in Go needs for ten thousand files.
+	Memory Size
+
+	// Prepare is the deadline of the synchronous phase. The default, 10s, is
+	// far above a checkpoint's usual milliseconds, so that it ends a hanging
+	// strategy but not one on a busy disk; an application whose writers cannot
+	// wait that long sets less.
+	Prepare Duration
+
+	// Snapshot is the deadline of the asynchronous phase. The default, 24h,
+	// leaves room for terabytes over a slow link.
+	Snapshot Duration
+}
+
+// Retention is the policy by which snapshots are pruned. One without any keep
+// deletes nothing.
+type Retention struct {
+	KeepLast    int
+	KeepHourly  int
+	KeepDaily   int
+	KeepWeekly  int
+	KeepMonthly int
+	KeepYearly  int
+	KeepWithin  Duration
+	Grace       Duration // age of an unreferenced object before its removal; 1h unless given
+}
+
+// KeyGroups says that keys start with a big-endian key-group prefix.
+type KeyGroups struct {
+	Count uint32   // groups in total, 1 to 32768
+	Range KeyRange // groups that this database holds; all of them unless given
+}
+
+// Mode is the relation to the database.
+type Mode string
+
+// The modes.
+const (
+	Own      Mode = "own"       // rocksnap opens it for writing
+	ReadOnly Mode = "read-only" // rocksnap opens it and writes nothing
+	Follow   Mode = "follow"    // another process owns it
+)
+
+// UnmarshalText accepts the name of a mode.
+func (m *Mode) UnmarshalText(text []byte) error {
+	return choose(m, text, Own, ReadOnly, Follow)
+}
+
+// String returns the mode as it stands in the file.
+func (m Mode) String() string { return string(m) }
+
+// Flush says whether memtables are flushed before the checkpoint.
+type Flush string
+
+// The ways to flush.
+const (
+	FlushAuto   Flush = "auto"   // when the WAL is large
+	FlushAlways Flush = "always" // every time
+	FlushNever  Flush = "never"  // the WAL travels with the snapshot
+)
+
+// UnmarshalText accepts the name of a way to flush.
+func (f *Flush) UnmarshalText(text []byte) error {
+	return choose(f, text, FlushAuto, FlushAlways, FlushNever)
+}
+
+// String returns the way to flush as it stands in the file.
+func (f Flush) String() string { return string(f) }
+
+// choose sets target to the one of choices that text names.
+func choose[T ~string](target *T, text []byte, choices ...T) error {
+	if !slices.Contains(choices, T(text)) {
+		names := make([]string, len(choices))
+		for i, c := range choices {
+			names[i] = string(c)
+		}
+		return &valueError{
+			message: fmt.Sprintf("must be %s, not %q", either(names), text),
+			hint:    didYouMean(nearest(string(text), names)),
+		}
+	}
+	*target = T(text)
+	return nil
+}
+
+// Dir returns the folder of the file, against which its relative paths are
+// resolved.
+func (c *Config) Dir() string { return filepath.Dir(c.Path) }
+
+// Dir returns the folder of a repository whose URL starts with "file:", and ""
+// for any other. What follows the colon is taken literally: there are no
+// percent escapes.
+func (r Repository) Dir() string {
+	path, ok := strings.CutPrefix(r.URL, fileScheme)
+	if !ok {
+		return ""
+	}
+	if local, ok := strings.CutPrefix(path, "//"); ok {
+		if !strings.HasPrefix(local, "/") {
+			return "" // names a host
+		}
+		return local
+	}
+	return path
+}
+
+const fileScheme = "file:"
+
+// Select makes name the strategy to take snapshots with, whatever the file
+// says, as an option of the command line does. It fails with an [*Error] when
+// there is no such strategy.
+func (c *Config) Select(name, origin string) error {
+	if _, ok := c.Strategies[name]; !ok {
+		message, hint := c.noStrategy(name)
+		return &Error{File: origin, Message: message, Hint: hint}
+	}
+	c.Snapshot.Strategy = name
+	c.setOrigin("snapshot.strategy", origin)
+	return nil
+}
+
+func (c *Config) setOrigin(key, origin string) {
+	if c.origins == nil {
+		c.origins = make(map[string]string)
+	}
+	c.origins[key] = origin
+}

@@ -1,0 +1,224 @@
+package config
+
+import (
+	"encoding"
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// field is a key of the file and the place in a [Config] for its value. The
+// fields are the whole schema: reading, overriding, suggesting and showing all
+// go by them.
+type field struct {
+	key    toml.Key
+	target any // pointer
+}
+
+func dotted(key string) toml.Key { return strings.Split(key, ".") }
+
+func (c *Config) fields() []field {
+	fields := []field{
+		{dotted("version"), &c.Version},
+		{dotted("database.path"), &c.Database.Path},
+		{dotted("database.mode"), &c.Database.Mode},
+		{dotted("repository.url"), &c.Repository.URL},
+		{dotted("repository.name"), &c.Repository.Name},
+		{dotted("repository.endpoint"), &c.Repository.Endpoint},
+		{dotted("repository.region"), &c.Repository.Region},
+		{dotted("repository.path_style"), &c.Repository.PathStyle},
+		{dotted("repository.ca_file"), &c.Repository.CAFile},
+		{dotted("repository.transfer.workers"), &c.Repository.Transfer.Workers},
+		{dotted("repository.transfer.rate_limit"), &c.Repository.Transfer.RateLimit},
+		{dotted("repository.encryption.recipients"), &c.Repository.Encryption.Recipients},
+		{dotted("repository.encryption.identity_file"), &c.Repository.Encryption.IdentityFile},
+		{dotted("snapshot.strategy"), &c.Snapshot.Strategy},
+		{dotted("snapshot.flush"), &c.Snapshot.Flush},
+		{dotted("snapshot.preupload"), &c.Snapshot.Preupload},
+		{dotted("retention.keep_last"), &c.Retention.KeepLast},
+		{dotted("retention.keep_hourly"), &c.Retention.KeepHourly},
+		{dotted("retention.keep_daily"), &c.Retention.KeepDaily},
+		{dotted("retention.keep_weekly"), &c.Retention.KeepWeekly},
+		{dotted("retention.keep_monthly"), &c.Retention.KeepMonthly},
+		{dotted("retention.keep_yearly"), &c.Retention.KeepYearly},
+		{dotted("retention.keep_within"), &c.Retention.KeepWithin},
+		{dotted("retention.grace"), &c.Retention.Grace},
+	}
+	if c.KeyGroups != nil {
+		fields = append(fields,
+			field{dotted("keygroups.count"), &c.KeyGroups.Count},
+			field{dotted("keygroups.range"), &c.KeyGroups.Range})
+	}
+	return fields
+}
+
+func (s *Strategy) fields(name string) []field {
+	key := func(tail ...string) toml.Key { return append(toml.Key{"strategies", name}, tail...) }
+	return []field{
+		{key("module"), &s.Module},
+		{key("sha256"), &s.SHA256},
+		{key("allow_unpinned"), &s.AllowUnpinned},
+		{key("allow"), &s.Allow},
+		{key("limits", "memory"), &s.Limits.Memory},
+		{key("limits", "prepare"), &s.Limits.Prepare},
+		{key("limits", "snapshot"), &s.Limits.Snapshot},
+		{key("config"), &s.Config},
+	}
+}
+
+// title renders a key for people, with the table that it stands under.
+func title(key toml.Key, isTable bool) string {
+	section := 1
+	if key[0] == "strategies" {
+		section = 2
+	}
+	switch {
+	case len(key) > section:
+		return "[" + key[:section].String() + "] " + key[section:].String()
+	case isTable:
+		return "[" + key.String() + "]"
+	}
+	return key.String()
+}
+
+// set stores a value, as the TOML library decodes it, in a field.
+func set(target, value any) (err error) {
+	switch t := target.(type) {
+	case *string:
+		*t, err = as[string](value)
+	case *bool:
+		*t, err = as[bool](value)
+	case *int:
+		var n int64
+		n, err = whole(value, math.MaxInt32)
+		*t = int(n)
+	case *uint32:
+		var n int64
+		n, err = whole(value, math.MaxUint32)
+		*t = uint32(n)
+	case *Size:
+		err = setSize(t, value)
+	case *[]string:
+		*t, err = stringsOf(value)
+	case *json.RawMessage:
+		*t, err = canonicalJSON(value)
+	case encoding.TextUnmarshaler:
+		var text string
+		if text, err = as[string](value); err == nil {
+			err = t.UnmarshalText([]byte(text))
+		}
+	}
+	return err
+}
+
+func as[T any](value any) (T, error) {
+	t, ok := value.(T)
+	if !ok {
+		return t, refuse("must be %s, not %s", kindOf(t), kindOf(value))
+	}
+	return t, nil
+}
+
+func kindOf(value any) string {
+	switch value.(type) {
+	case string:
+		return "a string"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a float"
+	case bool:
+		return "a boolean"
+	case time.Time:
+		return "a date or time"
+	case map[string]any:
+		return "a table"
+	}
+	return "an array"
+}
+
+func whole(value any, limit int64) (int64, error) {
+	n, err := as[int64](value)
+	switch {
+	case err != nil:
+		return 0, err
+	case n < 0:
+		return 0, refuse("must not be negative: %d", n)
+	case n > limit:
+		return 0, refuse("must be at most %d, not %d", limit, n)
+	}
+	return n, nil
+}
+
+func setSize(s *Size, value any) error {
+	if text, ok := value.(string); ok {
+		return s.UnmarshalText([]byte(text))
+	}
+	if _, ok := value.(int64); !ok {
+		return refuse(`must be a size such as "64MiB", not %s`, kindOf(value))
+	}
+	n, err := whole(value, math.MaxInt64)
+	*s = Size(n)
+	return err
+}
+
+func stringsOf(value any) ([]string, error) {
+	list, ok := value.([]any)
+	if !ok {
+		return nil, refuse("must be an array of strings, not %s", kindOf(value))
+	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		if texts[i], ok = item.(string); !ok {
+			return nil, refuse("must be an array of strings; item %d is %s", i+1, kindOf(item))
+		}
+	}
+	return texts, nil
+}
+
+// canonicalJSON renders a strategy's own table. A date is refused because what
+// the library makes of one without a zone depends on the machine, infinity
+// because JSON has none.
+func canonicalJSON(value any) (json.RawMessage, error) {
+	table, err := as[map[string]any](value)
+	if err != nil {
+		return nil, err
+	}
+	if hasDate(table) {
+		return nil, refuse("must not contain a date or time; write a string instead")
+	}
+	text, err := json.Marshal(table)
+	if err != nil {
+		return nil, refuse("must not contain inf or nan")
+	}
+	return text, nil
+}
+
+func hasDate(value any) bool {
+	if _, ok := value.(time.Time); ok {
+		return true
+	}
+	return slices.ContainsFunc(items(value), hasDate)
+}
+
+// items returns what a table or an array holds.
+func items(value any) []any {
+	switch v := value.(type) {
+	case map[string]any:
+		return slices.Collect(maps.Values(v))
+	case []any:
+		return v
+	case []map[string]any: // how the library decodes an array of tables
+		tables := make([]any, len(v))
+		for i, table := range v {
+			tables[i] = table
+		}
+		return tables
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// required lists the keys without which nothing works, with a line to copy.
+var required = []struct{ key, example string }{
+	{"version", `version = 1`},
+	{"database.path", `path = "data/db"`},
+	{"repository.url", `url = "file:repo"`},
+	{"snapshot.strategy", `strategy = "incremental"`},
+}
+
+// unsupported lists what the format has and this version of the program has
+// not: it is refused, because to ignore it would be to promise it.
+var unsupported = []struct {
+	key  string
+	used func(*loader) bool
+}{
+	{"database.mode", func(l *loader) bool { return l.config.Database.Mode == Follow }},
+	{"repository.url", func(l *loader) bool { return strings.HasPrefix(l.config.Repository.URL, "s3://") }},
+	{"repository.transfer.rate_limit", func(l *loader) bool { return l.config.Repository.Transfer.RateLimit > 0 }},
+	{"repository.encryption", (*loader).encrypted},
+	{"snapshot.preupload", func(l *loader) bool { return l.config.Snapshot.Preupload }},
+}
+
+// encrypted also holds for an empty table: who writes one expects encryption.
+func (l *loader) encrypted() bool {
+	_, named := l.places["repository.encryption"]
+	encryption := l.config.Repository.Encryption
+	return named || len(encryption.Recipients) > 0 || encryption.IdentityFile != ""
+}
+
+// check reports everything that is missing, unsupported or impossible.
+func (l *loader) check() {
+	for _, r := range required {
+		if key := dotted(r.key); !l.given(key) {
+			l.wrong(key, missingHint(key, r.example), "missing")
+		}
+	}
+	for _, u := range unsupported {
+		if u.used(l) {
+			l.wrong(dotted(u.key), "", "not supported by this version")
+		}
+	}
+	if l.config.Version != Version {
+		l.wrong(dotted("version"), "", "must be %d, not %d", Version, l.config.Version)
+	}
+	if l.config.Database.Path == "" {
+		l.wrong(dotted("database.path"), "", "must not be empty")
+	}
+	l.checkRepository()
+	l.checkKeyGroups()
+	for _, name := range sortedKeys(l.strategies) {
+		l.checkStrategy(name, l.strategies[name])
+	}
+	if message, hint := l.config.noStrategy(l.config.Snapshot.Strategy); message != "" {
+		l.wrong(dotted("snapshot.strategy"), hint, "%s", message)
+	}
+}
+
+func missingHint(key toml.Key, example string) string {
+	if len(key) == 1 {
+		return "add " + example
+	}
+	return fmt.Sprintf("add %s under [%s]", example, key[:len(key)-1])
+}
+
+var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+
+const nameRule = `must be 1 to 64 of a-z, 0-9, ".", "_" and "-", starting with a letter or digit`
+
+func (l *loader) checkRepository() {
+	r := l.config.Repository
+	l.checkURL(r.URL)
+	name := dotted("repository.name")
+	switch {
+	case validName.MatchString(r.Name):
+	case l.given(name):
+		l.wrong(name, "", "%s, not %q", nameRule, r.Name)
+	case l.config.Database.Path != "":
+		l.wrong(name, missingHint(name, `name = "orders"`), "missing, and the folder of the database, %q, cannot stand in: a name %s", r.Name, nameRule)
+	}
+	if n := r.Transfer.Workers; n < 1 || n > 256 {
+		l.wrong(dotted("repository.transfer.workers"), "", "must be 1 to 256, not %d", n)
+	}
+	if r.Dir() == "" {
+		return
+	}
+	for key, used := range map[string]bool{
+		"endpoint": r.Endpoint != "", "region": r.Region != "", "path_style": r.PathStyle, "ca_file": r.CAFile != "",
+	} {
+		if used {
+			l.wrong(toml.Key{"repository", key}, "", "makes sense for an s3:// repository only")
+		}
+	}
+}
+
+func (l *loader) checkURL(url string) {
+	key := dotted("repository.url")
+	path, isFile := strings.CutPrefix(url, fileScheme)
+	switch {
+	case strings.HasPrefix(url, "s3://"): // in the table of what is unsupported
+	case !isFile && strings.Contains(url, "://"):
+		l.wrong(key, "", "must start with file:, not %q", url)
+	case !isFile:
+		l.wrong(key, didYouMean(fmt.Sprintf("%q", fileScheme+url)), "must start with file:, not %q", url)
+	case path == "" || path == "//":
+		l.wrong(key, "", "must name a folder after file:")
+	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"):
+		l.wrong(key, didYouMean(fmt.Sprintf("%q or %q", "file:///"+path[2:], "file:"+path[2:])), "must not name a host: %q", url)
+	}
+}
+
+const maxKeyGroups = 32768
+
+func (l *loader) checkKeyGroups() {
+	groups := l.config.KeyGroups
+	if groups == nil {
+		return
+	}
+	count := dotted("keygroups.count")
+	if !l.given(count) {
+		l.wrong(count, missingHint(count, "count = 128"), "missing")
+	}
+	if groups.Count < 1 || groups.Count > maxKeyGroups {
+		l.wrong(count, "", "must be 1 to %d, not %d", maxKeyGroups, groups.Count)
+	}
+	if !l.bad[count.String()] && groups.Range.Last >= groups.Count {
+		l.wrong(dotted("keygroups.range"), "", "must lie within 0-%d, not %s", groups.Count-1, groups.Range)
+	}
+}
+
+var validSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (l *loader) checkStrategy(name string, s *Strategy) {
+	key := func(tail ...string) toml.Key { return append(toml.Key{"strategies", name}, tail...) }
+	if !validName.MatchString(name) {
+		l.wrong(key(), "", "a name %s", nameRule)
+	}
+	if module := key("module"); !l.given(module) && s.Module == "" {
+		l.wrong(module, fmt.Sprintf("add module = %q", name+".wasm"), "missing")
+	} else if s.Module == "" {
+		l.wrong(module, "", "must not be empty")
+	}
+	if sum := key("sha256"); l.given(sum) && !validSHA256.MatchString(s.SHA256) {
+		l.wrong(sum, "", "must be 64 hexadecimal digits, not %q", s.SHA256)
+	}
+	for _, grant := range s.Allow {
+		if !slices.Contains(Grants(), grant) {
+			l.wrong(key("allow"), didYouMean(nearest(grant, Grants())), "must be of %s, not %q", either(Grants()), grant)
+		}
+	}
+	l.checkLimits(key, s.Limits)
+}
+
+// The bounds of a module's memory: a Go program does not start with less, and a
+// strategy, through which no data flows in bulk, has no use for more.
+const (
+	minMemory Size = 16 << 20
+	maxMemory Size = 1 << 30
+)
+
+func (l *loader) checkLimits(key func(...string) toml.Key, limits Limits) {
+	if limits.Memory < minMemory || limits.Memory > maxMemory {
+		l.wrong(key("limits", "memory"), "", "must be %s to %s, not %s", minMemory, maxMemory, limits.Memory)
+	}
+	if limits.Prepare <= 0 {
+		l.wrong(key("limits", "prepare"), "", "must be longer than 0s")
+	}
+	if limits.Snapshot <= 0 {
+		l.wrong(key("limits", "snapshot"), "", "must be longer than 0s")
+	}
+}
+
+// noStrategy says that a name is no strategy's, or nothing.
+func (c *Config) noStrategy(name string) (message, hint string) {
+	if _, ok := c.Strategies[name]; ok {
+		return "", ""
+	}
+	message = fmt.Sprintf("there is no strategy named %q", name)
+	if hint = didYouMean(nearest(name, sortedKeys(c.Strategies))); hint == "" {
+		hint = fmt.Sprintf("use %s, or add a [%s] table", either(Builtin()), toml.Key{"strategies", name})
+	}
+	return message, hint
+}
