@@ -92,11 +92,9 @@ func quote(text string) string {
 func inline(text json.RawMessage) string {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return "{}"
-	}
-	return inlineValue(value)
+	var table map[string]any // stays empty for the zero Strategy, whose text is none
+	_ = decoder.Decode(&table)
+	return inlineValue(table)
 }
 
 func inlineValue(value any) string {

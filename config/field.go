@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -108,10 +109,7 @@ func set(target, value any) (err error) {
 	case *json.RawMessage:
 		*t, err = canonicalJSON(value)
 	case encoding.TextUnmarshaler:
-		var text string
-		if text, err = as[string](value); err == nil {
-			err = t.UnmarshalText([]byte(text))
-		}
+		err = setText(t, value)
 	}
 	return err
 }
@@ -153,6 +151,19 @@ func whole(value any, limit int64) (int64, error) {
 		return 0, refuse("must be at most %d, not %d", limit, n)
 	}
 	return n, nil
+}
+
+// setText also tries an integer as text, so that the refusal of a forgotten
+// unit shows a value with one.
+func setText(t encoding.TextUnmarshaler, value any) error {
+	if n, ok := value.(int64); ok {
+		return t.UnmarshalText([]byte(strconv.FormatInt(n, 10)))
+	}
+	text, err := as[string](value)
+	if err != nil {
+		return err
+	}
+	return t.UnmarshalText([]byte(text))
 }
 
 func setSize(s *Size, value any) error {

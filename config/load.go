@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -73,11 +74,11 @@ func parse(path, name string, text []byte, env []string) (*Config, error) {
 	l := &loader{
 		config: defaults(path),
 		file:   name,
-		text:   strings.TrimPrefix(string(text), "\ufeff"), // some editors write a byte order mark
+		text:   strings.TrimPrefix(string(text), byteOrderMark),
 		bad:    make(map[string]bool),
 	}
-	tree := make(map[string]any)
-	if _, err := toml.Decode(l.text, &tree); err != nil {
+	tree, err := decode(l.text)
+	if err != nil {
 		return nil, Errors{l.syntax(err)}
 	}
 	l.places = locate(l.text)
@@ -94,6 +95,20 @@ func parse(path, name string, text []byte, env []string) (*Config, error) {
 		return nil, l.problems
 	}
 	return l.config, nil
+}
+
+// byteOrderMark is what some editors start a file with.
+const byteOrderMark = "\ufeff"
+
+// decode refuses what is not UTF-8 by itself: the library would drop a mark
+// that claims another encoding, and every place after it would be wrong.
+func decode(text string) (map[string]any, error) {
+	if !utf8.ValidString(text) || strings.HasPrefix(text, byteOrderMark) {
+		return nil, errors.New("invalid TOML: the file is not UTF-8")
+	}
+	tree := make(map[string]any)
+	_, err := toml.Decode(text, &tree)
+	return tree, err
 }
 
 // inOrder sorts problems by place; those of the environment have none and come

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -132,11 +131,13 @@ func (s *scanner) key() toml.Key {
 	}
 }
 
+// unquote leaves the escapes of a quoted key to the library.
 func unquote(text string) string {
-	if plain, err := strconv.Unquote(text); err == nil && text[0] == '"' {
-		return plain
+	var plain struct{ Key string }
+	if _, err := toml.Decode("Key = "+text, &plain); err != nil {
+		return text
 	}
-	return strings.Trim(text, text[:1])
+	return plain.Key
 }
 
 // value passes over a value, recording the keys within inline tables.

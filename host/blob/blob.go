@@ -4,6 +4,9 @@
 //
 // That single restriction carries the catalog protocol: a name is taken once,
 // for ever, by whoever creates it first.
+//
+// Package dir is a store; package blobtest holds the laws of all stores. [Prefix],
+// [Observe] and [Faulty] each add one ability to any of them.
 package blob
 
 import (

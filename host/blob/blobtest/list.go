@@ -39,22 +39,21 @@ var tricky = []string{
 }
 
 // listMatrix compares with what the definition says, for all prefixes of all
-// names, after all of these.
+// names, after each name and some points between.
 func listMatrix(t *testing.T, s blob.Store) {
 	for _, i := range []int{7, 3, 14, 0, 9, 1, 12, 5, 11, 2, 13, 4, 8, 10, 6} {
 		put(t, s, tricky[i], "x")
 	}
 	require.True(t, slices.IsSorted(tricky))
-	points := []string{"", "zz"}
+	prefixes := []string{"", "zz"}
 	for _, name := range tricky {
 		for i := range name {
-			points = append(points, name[:i+1])
+			prefixes = append(prefixes, name[:i+1])
 		}
 	}
-	slices.Sort(points)
-	points = slices.Compact(points)
-	for _, prefix := range points {
-		for _, after := range points {
+	slices.Sort(prefixes)
+	for _, prefix := range slices.Compact(prefixes) {
+		for _, after := range append([]string{"", "a", "a/", "a/b0/", "a/b1", "zz"}, tricky...) {
 			want := []string{}
 			for _, name := range tricky {
 				if strings.HasPrefix(name, prefix) && name > after {
@@ -68,29 +67,30 @@ func listMatrix(t *testing.T, s blob.Store) {
 
 // listMany needs several pages where a store has pages.
 func listMany(t *testing.T, s blob.Store) {
-	var want []string
-	for i := range 1100 {
-		name := fmt.Sprintf("many/%04d", i)
-		want = append(want, name)
+	want := make([]string, 1100)
+	errs := make(chan error, 16)
+	for i := range want {
+		want[i] = fmt.Sprintf("many/%04d", i)
 	}
-	creating := make(chan error, 8)
-	for w := range cap(creating) {
-		go func() {
-			for i := w; i < len(want); i += cap(creating) {
-				if err := create(s, want[i], "x"); err != nil {
-					creating <- err
-					return
-				}
-			}
-			creating <- nil
-		}()
+	for w := range cap(errs) {
+		go func() { errs <- createEach(s, want, w, cap(errs)) }()
 	}
-	for range cap(creating) {
-		require.NoError(t, <-creating)
+	for range cap(errs) {
+		require.NoError(t, <-errs)
 	}
 	assert.Equal(t, want, list(t, s, "many/", ""))
 	assert.Equal(t, want[1050:], list(t, s, "many/", want[1049]))
 	assert.Equal(t, want[1000:1010], list(t, s, "many/100", ""))
+}
+
+// createEach creates every step-th of the names, from start on.
+func createEach(s blob.Store, names []string, start, step int) error {
+	for i := start; i < len(names); i += step {
+		if err := create(s, names[i], "x"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // listWhileCreating wants every object that was there all the time, once, and

@@ -1,0 +1,62 @@
+# Tools that are not in go.mod, pinned here.
+staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+plugins := native-full incremental canonical
+modules := $(plugins:%=bin/plugins/%.wasm)
+sources := $(shell find . -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name plugin.json | grep -v '^./bin/') go.mod go.sum
+
+# A module is the same, byte for byte, wherever it is built.
+export GOFLAGS := $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false
+wasm := GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -buildmode=c-shared -trimpath
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what is missing (Debian packages)
+	@.ci/setup
+
+.PHONY: build
+build: setup bin/rocksnap $(modules) ## build bin/rocksnap and bin/plugins/*.wasm
+
+bin/rocksnap: $(sources)
+	@echo "build: $@ (the first time, RocksDB's binding takes a minute)"
+	@go build -trimpath -o $@ ./host/cmd/rocksnap
+
+bin/plugins/%.wasm: plugins/%/main.go plugins/%/plugin.json bin/rocksnap
+	@echo "build: $@"
+	@mkdir -p $(@D)
+	@$(wasm) -o $@.raw ./plugins/$*
+	@bin/rocksnap plugin annotate --metadata plugins/$*/plugin.json --output $@ $@.raw
+	@rm $@.raw
+
+.PHONY: demo
+demo: build ## take, list, verify and restore snapshots of real data
+	@go run ./examples/demo
+
+.PHONY: test
+test: build ## run every test, with the race detector
+	@go test -race -timeout 25m ./...
+
+.PHONY: check
+check: setup ## format, vet, static analysis, generated files, both targets
+	@echo "check: format"; test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@echo "check: generated files"; go generate ./abi && git diff --exit-code -- abi
+	@echo "check: modules"; go mod tidy -diff && go mod verify >/dev/null
+	@echo "check: vet"; go vet ./...
+	@echo "check: build for wasip1"; GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -o /dev/null ./abi/... ./plugins/...
+	@echo "check: staticcheck"; go run $(staticcheck) ./...
+
+.PHONY: fuzz
+fuzz: setup ## run every fuzz target for FUZZTIME (default 30s)
+	@go list ./... | while read -r pkg; do \
+	  go test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' | while read -r target; do \
+	    echo "fuzz: $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} $$pkg || exit 1; \
+	  done || exit 1; done
+
+.PHONY: clean
+clean: ## remove what was built
+	@rm -rf bin demo

@@ -1,0 +1,285 @@
+package host
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
+)
+
+// capture is the checkpoint of a session: RocksDB's files at one instant, as the
+// directory holds them and as RocksDB's own MANIFEST describes them.
+type capture struct {
+	dir      string
+	families []catalog.Family
+	options  string
+	files    []capturedFile // the index is the file id of the ABI
+}
+
+// capturedFile is a file as the guest sees it and as the manifest will list it;
+// the object is still missing.
+type capturedFile struct {
+	record abi.File
+	entry  catalog.File
+}
+
+// readCapture lists the checkpoint in dir. It fails with [abi.EINCOMPLETE] when
+// the directory does not hold exactly the files that the MANIFEST calls live:
+// RocksDB linked the files by its own list, so the two readings check each other.
+func readCapture(dir string, origin blobOrigin) (*capture, error) {
+	set, err := version.Read(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint: %w", err)
+	}
+	if set.Tail > 0 { // a live MANIFEST may end so, one that was copied whole may not
+		return nil, fmt.Errorf("read checkpoint: the last %d bytes of its MANIFEST are no whole edit: %w", set.Tail, abi.ECORRUPT)
+	}
+	c := &capture{dir: dir}
+	live := c.describe(set)
+	found, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint: %w", err)
+	}
+	for _, f := range found {
+		if err := c.add(f, live, origin); err != nil {
+			return nil, err
+		}
+	}
+	if len(live) > 0 {
+		return nil, fmt.Errorf("checkpoint lacks live files %s: %w", names(live), abi.EINCOMPLETE)
+	}
+	c.number()
+	return c, nil
+}
+
+// describe turns the live set into manifest entries by file name.
+func (c *capture) describe(set *version.Set) map[string]catalog.File {
+	live := make(map[string]catalog.File)
+	for _, family := range set.Families {
+		c.families = append(c.families, catalog.Family{ID: family.ID, Name: family.Name, Comparator: family.Comparator})
+		for _, t := range family.Tables {
+			live[t.Name()] = tableEntry(family.Name, t)
+		}
+		for _, b := range family.Blobs {
+			live[b.Name()] = catalog.File{Family: family.Name, Number: b.Number, Level: -1}
+		}
+	}
+	return live
+}
+
+// crc32cChecksum is RocksDB's name for the file checksum that rocksnap computes
+// as well, so that it notices a table that rotted on the database's own disk.
+const crc32cChecksum = "FileChecksumCrc32c"
+
+// tableEntry describes a table. Its unique id names its content wherever the
+// file travels; a file number does not, since two forks of one database hand out
+// the same numbers. An ingested table may be rewritten once, in place, when it
+// is given a sequence number, hence that and the size beside the id.
+func tableEntry(family string, t version.Table) catalog.File {
+	e := catalog.File{
+		Family: family, Number: t.Number, Level: t.Level, Size: t.Size,
+		SmallestKey: t.Smallest.User, LargestKey: t.Largest.User,
+		SmallestSeq: t.SmallestSeq, LargestSeq: t.LargestSeq, OldestBlob: t.OldestBlob,
+	}
+	if t.UniqueID == [2]uint64{} {
+		return e // written by a RocksDB before 7.3: never recognised, always uploaded
+	}
+	e.Identity = fmt.Sprintf("table:%016x%016x:%d:%d", t.UniqueID[1], t.UniqueID[0], t.Size, t.LargestSeq)
+	if t.ChecksumFunc == crc32cChecksum {
+		e.Identity += ":" + hex.EncodeToString(t.Checksum)
+	}
+	return e
+}
+
+func (c *capture) add(f os.DirEntry, live map[string]catalog.File, origin blobOrigin) error {
+	kind, number, ok := version.FileKind(f.Name())
+	if !ok || !f.Type().IsRegular() {
+		return fmt.Errorf("checkpoint holds %q, which is no file of RocksDB: %w", f.Name(), abi.EINCOMPLETE)
+	}
+	info, err := f.Info()
+	if err != nil {
+		return fmt.Errorf("read checkpoint: %w", err)
+	}
+	entry, isLive := live[f.Name()]
+	delete(live, f.Name())
+	immutable := kind == abi.KindTable || kind == abi.KindBlob
+	switch {
+	case immutable && !isLive:
+		return fmt.Errorf("checkpoint holds %s, which its MANIFEST does not: %w", f.Name(), abi.EINCOMPLETE)
+	case kind == abi.KindTable && entry.Size != info.Size():
+		return fmt.Errorf("%s has %d bytes, its MANIFEST says %d: %w", f.Name(), info.Size(), entry.Size, abi.ECORRUPT)
+	case !immutable:
+		entry.Level = -1
+	}
+	entry.Name, entry.Kind, entry.Number, entry.Size = f.Name(), kind, number, info.Size()
+	if kind == abi.KindBlob {
+		if entry.Identity, err = origin.identify(filepath.Join(c.dir, f.Name()), number, info.Size()); err != nil {
+			return err
+		}
+	}
+	if kind == abi.KindOptions {
+		if err := c.readOptions(f.Name()); err != nil {
+			return err
+		}
+	}
+	c.files = append(c.files, capturedFile{entry: entry})
+	return nil
+}
+
+func (c *capture) readOptions(name string) error {
+	text, err := os.ReadFile(filepath.Join(c.dir, name))
+	if err != nil {
+		return fmt.Errorf("read checkpoint: %w", err)
+	}
+	c.options = string(text)
+	for i := range c.families {
+		c.families[i].MergeOperator = mergeOperator(c.options, c.families[i].Name)
+	}
+	return nil
+}
+
+// number sorts the files and gives them their ids: kind by kind, oldest first.
+func (c *capture) number() {
+	slices.SortFunc(c.files, func(a, b capturedFile) int {
+		return cmp.Or(cmp.Compare(a.entry.Kind, b.entry.Kind), cmp.Compare(a.entry.Number, b.entry.Number))
+	})
+	ids := make(map[string]uint32, len(c.families))
+	for _, f := range c.families {
+		ids[f.Name] = f.ID
+	}
+	for i := range c.files {
+		c.files[i].record = fileRecord(uint32(i), &c.files[i].entry, ids)
+	}
+}
+
+// fileRecord is a manifest entry as the guest sees it.
+func fileRecord(id uint32, e *catalog.File, families map[string]uint32) abi.File {
+	r := abi.File{
+		ID: id, Kind: e.Kind, Size: uint64(e.Size), Number: e.Number, Family: abi.NoFamily, Level: int32(e.Level),
+		SmallestSeq: e.SmallestSeq, LargestSeq: e.LargestSeq, OldestBlob: e.OldestBlob,
+	}
+	if family, ok := families[e.Family]; ok && e.Family != "" {
+		r.Family = family
+	}
+	if e.Kind == abi.KindTable || e.Kind == abi.KindBlob {
+		r.Flags |= abi.FileImmutable
+	}
+	if e.Identity != "" {
+		r.Flags |= abi.FileIdentified
+	}
+	return r
+}
+
+// markBase flags the files that a base shares.
+func (c *capture) markBase(shared map[string]*catalog.File) {
+	for i := range c.files {
+		f := &c.files[i]
+		if base, ok := shared[f.entry.Identity]; ok && base.Size == f.entry.Size {
+			f.record.Flags |= abi.FileInBase
+		}
+	}
+}
+
+// blobOrigin knows where blob files come from. RocksDB gives them no unique id,
+// so their identity is the database that wrote them, the number it gave, and
+// the end of the file: within one database a number is never used twice.
+type blobOrigin struct {
+	database  string            // IDENTITY of the database at hand
+	inherited map[uint64]string // number -> IDENTITY of the writer, for files that came with a restore
+}
+
+// blobTail is how much of the end of a blob file enters its identity. The last
+// record carries checksums over its key and value, so two files that were
+// written apart differ here.
+const blobTail = 64 << 10
+
+func (o blobOrigin) identify(path string, number uint64, size int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("read checkpoint: %w", err)
+	}
+	defer f.Close()
+	hash := blake3.New()
+	tail := io.NewSectionReader(f, max(0, size-blobTail), blobTail)
+	if _, err := io.Copy(hash, tail); err != nil {
+		return "", fmt.Errorf("read checkpoint: %w", err)
+	}
+	writer := o.database
+	if from, ok := o.inherited[number]; ok {
+		writer = from
+	}
+	return fmt.Sprintf("blob:%s:%d:%d:%x", writer, number, size, hash.Sum(nil)[:16]), nil
+}
+
+// blobWriter returns the database named in a blob file's identity.
+func blobWriter(identity string) string {
+	parts := strings.Split(identity, ":")
+	if len(parts) != 5 {
+		return ""
+	}
+	return parts[1]
+}
+
+// mergeOperator finds the name of a column family's merge operator in the text
+// of an OPTIONS file; "" when it has none.
+func mergeOperator(options, family string) string {
+	_, section, ok := strings.Cut(options, fmt.Sprintf("[CFOptions %q]", family))
+	if !ok {
+		return ""
+	}
+	section, _, _ = strings.Cut(section, "\n[")
+	for line := range strings.Lines(section) {
+		name, ok := strings.CutPrefix(strings.TrimSpace(line), "merge_operator=")
+		if ok && name != "nullptr" {
+			// Configurable operators are written as {id=Name;...}.
+			name = strings.TrimPrefix(strings.Trim(name, "{}"), "id=")
+			name, _, _ = strings.Cut(name, ";")
+			return name
+		}
+	}
+	return ""
+}
+
+// latestOptions returns the text of the newest OPTIONS file of a database
+// directory, or "" when it has none.
+func latestOptions(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("read options: %w", err)
+	}
+	var newest string
+	var highest uint64
+	for _, e := range entries {
+		if kind, number, ok := version.FileKind(e.Name()); ok && kind == abi.KindOptions && number >= highest {
+			newest, highest = e.Name(), number
+		}
+	}
+	if newest == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(filepath.Join(dir, newest))
+	if errors.Is(err, os.ErrNotExist) { // replaced meanwhile by a newer one
+		return latestOptions(dir)
+	}
+	return string(text), err
+}
+
+func names[V any](set map[string]V) string {
+	list := make([]string, 0, len(set))
+	for name := range set {
+		list = append(list, name)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}

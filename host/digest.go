@@ -1,0 +1,170 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/abi/canonical"
+	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// Content is the content digest of a database: equal for equal live records,
+// whatever files hold them.
+type Content struct {
+	Digest   string
+	Records  uint64
+	Bytes    uint64                   // of keys and values
+	Families map[string]canonical.Sum // by column family
+}
+
+// DigestDatabase computes the content digest of a database that no process has
+// open, and changes nothing in it.
+func DigestDatabase(ctx context.Context, path string, workers int, report func(Progress)) (*Content, error) {
+	db, err := rocks.OpenOffline(path)
+	if err != nil {
+		return nil, databaseProblem(path, err)
+	}
+	content, err := digestOf(ctx, db, workers, report)
+	return content, errors.Join(err, db.Close())
+}
+
+// Digest computes the content digest of the host's database at this instant.
+func (h *Host) Digest(ctx context.Context) (*Content, error) {
+	return digestOf(ctx, h.db, h.workers, h.report)
+}
+
+func digestOf(ctx context.Context, db database, workers int, report func(Progress)) (*Content, error) {
+	view, err := db.View()
+	if err != nil {
+		return nil, fmt.Errorf("digest: %w", err)
+	}
+	defer view.Close()
+	var estimate uint64
+	for _, f := range view.Families() {
+		estimate += f.Bytes
+	}
+	d := &digester{view: view, sums: make(map[string]canonical.Sum), tally: newTally("digest", int64(estimate), 0, report)}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(workers)
+	for _, f := range view.Families() {
+		var lower []byte
+		for _, cut := range append(view.Split(f.ID, workers), nil) {
+			from := lower
+			g.Go(func() error { return d.add(ctx, f, from, cut) })
+			lower = cut
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("digest: %w", err)
+	}
+	return newContent(d.sums), nil
+}
+
+// digester sums up ranges in parallel.
+type digester struct {
+	view  *rocks.View
+	tally *tally
+	mu    sync.Mutex
+	sums  map[string]canonical.Sum
+}
+
+func (d *digester) add(ctx context.Context, f rocks.Family, lower, upper []byte) error {
+	scan, err := d.view.Scan(f.ID, lower, upper)
+	if err != nil {
+		return err
+	}
+	defer scan.Close()
+	var sum canonical.Sum
+	for block, err := range blocks(ctx, scan) {
+		if err != nil {
+			return err
+		}
+		if err := sum.AddBlock(block); err != nil {
+			return err
+		}
+		d.tally.bytes(len(block))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sums[f.Name] = d.sums[f.Name].Merge(sum)
+	return nil
+}
+
+func newContent(sums map[string]canonical.Sum) *Content {
+	c := &Content{Digest: canonical.Database(sums), Families: sums}
+	for _, s := range sums {
+		c.Records += s.Records
+		c.Bytes += s.Bytes
+	}
+	return c
+}
+
+// DigestSnapshot computes the content digest of a snapshot: from the totals of a
+// canonical one, and by restoring a native one into a temporary folder.
+func (r *Repository) DigestSnapshot(ctx context.Context, ref string) (*Content, error) {
+	m, err := r.Find(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if m.Kind == catalog.KindNative {
+		return r.drill(ctx, m)
+	}
+	sums := make(map[string]canonical.Sum)
+	for i := range m.Contents {
+		f := &m.Contents[i]
+		if f.Kind != abi.KindCanonical {
+			continue
+		}
+		sum, err := r.digestFile(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		sums[f.Family] = sums[f.Family].Merge(sum)
+	}
+	return newContent(sums), nil
+}
+
+// digestFile reads a canonical file to its end, which proves its totals.
+func (r *Repository) digestFile(ctx context.Context, f *File) (canonical.Sum, error) {
+	var sum canonical.Sum
+	body, err := r.open(ctx, f, newTally("digest", f.Size, 1, r.report))
+	if err != nil {
+		return sum, err
+	}
+	defer body.Close()
+	reader, err := canonical.NewStreamReader(body)
+	if err != nil {
+		return sum, fmt.Errorf("read %s: %w", f.Name, err)
+	}
+	for block, err := range reader.Blocks() {
+		if err != nil {
+			return sum, fmt.Errorf("read %s: %w", f.Name, err)
+		}
+		if err := sum.AddBlock(block); err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
+}
+
+// drill restores a snapshot only to prove that it works: RocksDB opens it, and
+// every block is read and checked.
+func (r *Repository) drill(ctx context.Context, m *Manifest) (*Content, error) {
+	folder, err := os.MkdirTemp("", "rocksnap-drill-")
+	if err != nil {
+		return nil, fmt.Errorf("drill: %w", err)
+	}
+	defer os.RemoveAll(folder)
+	restored, err := r.restore(ctx, m, folder)
+	if err != nil {
+		return nil, err
+	}
+	return DigestDatabase(ctx, restored.Target, r.workers, r.report)
+}

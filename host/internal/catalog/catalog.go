@@ -1,0 +1,173 @@
+// Package catalog keeps the ordered set of entries of one database within a
+// repository. An entry holds a numbered slot and is a manifest, which is a
+// snapshot, or an epoch, which is a writer's fencing token. A slot is taken once,
+// by creating an object under its name, and that creation is the only step by
+// which a snapshot becomes visible.
+//
+// DESIGN.md beside this file explains the layout and the protocol.
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/rocksnap/rocksnap/host/blob"
+)
+
+// Latest is the id under which Find returns the newest snapshot.
+const Latest = "latest"
+
+// Catalog is the entries of one database. It holds no state beyond the store,
+// and is safe for concurrent use.
+type Catalog struct {
+	store    blob.Store
+	database string
+	format   Format
+}
+
+// Open opens the catalog of a database, which may be empty. It fails with
+// [ErrNoRepository] when the store is none, with [ErrVersion] when a newer
+// rocksnap made it, and with [ErrDamaged] when its format cannot be read.
+func Open(ctx context.Context, store blob.Store, database string) (*Catalog, error) {
+	if !isName(database) {
+		return nil, fmt.Errorf("open catalog: database name %q: %w", database, blob.ErrName)
+	}
+	format, err := readFormat(ctx, store)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	return &Catalog{store: store, database: database, format: format}, nil
+}
+
+// Format describes the repository that the catalog is part of.
+func (c *Catalog) Format() Format { return c.format }
+
+// Snapshots yields the summary of every snapshot, oldest first. An entry that
+// cannot be read yields a Summary of which only Slot is set, with an error that
+// names it, and the sequence goes on; only an error of the listing itself, which
+// comes with Slot 0, ends it.
+func (c *Catalog) Snapshots(ctx context.Context) iter.Seq2[Summary, error] {
+	return func(yield func(Summary, error) bool) {
+		for e, err := range c.entries(ctx, c.readHead) {
+			switch {
+			case err != nil:
+				if !yield(Summary{Slot: e.slot}, err) {
+					return
+				}
+			case e.manifest != nil:
+				if !yield(e.manifest.Summary, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Manifest reads the snapshot in a slot. It fails with fs.ErrNotExist when there
+// is none, and with [ErrDamaged] or [ErrVersion] when it cannot be read.
+func (c *Catalog) Manifest(ctx context.Context, slot uint64) (*Manifest, error) {
+	e, err := c.readWhole(ctx, c.place(slot))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	if e.manifest == nil {
+		return nil, fmt.Errorf("read manifest: slot %d holds an epoch: %w", slot, fs.ErrNotExist)
+	}
+	return e.manifest, nil
+}
+
+// Find reads the snapshot with the given id: a full one, the first 4 or more
+// characters of one, or [Latest]. It fails with fs.ErrNotExist when there is
+// none, and with [ErrAmbiguous] when there are several. When the newest entry
+// cannot be read, Latest fails rather than pass an older snapshot off as it.
+func (c *Catalog) Find(ctx context.Context, id string) (*Manifest, error) {
+	find := c.byPrefix
+	if id == Latest {
+		find = c.latest
+	}
+	slot, err := find(ctx, strings.ToLower(id))
+	if err != nil {
+		return nil, fmt.Errorf("find snapshot %q: %w", id, err)
+	}
+	return c.Manifest(ctx, slot)
+}
+
+func (c *Catalog) latest(ctx context.Context, _ string) (slot uint64, err error) {
+	places, err := c.places(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range slices.Backward(places) {
+		e, err := c.readHead(ctx, p)
+		if err != nil {
+			return 0, err
+		}
+		if e.manifest != nil {
+			return e.slot, nil
+		}
+	}
+	return 0, fs.ErrNotExist
+}
+
+func (c *Catalog) byPrefix(ctx context.Context, prefix string) (slot uint64, err error) {
+	if len(prefix) < 4 {
+		return 0, fmt.Errorf("an id takes at least 4 characters: %w", fs.ErrNotExist)
+	}
+	var found []Summary
+	var unread error
+	for s, err := range c.Snapshots(ctx) {
+		switch {
+		case err != nil:
+			unread = err
+		case strings.HasPrefix(s.ID, prefix):
+			found = append(found, s)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0].Slot, nil
+	case len(found) > 1:
+		return 0, fmt.Errorf("%w: %s and %s", ErrAmbiguous, found[0].ID, found[1].ID)
+	case unread != nil: // it may be the one
+		return 0, fmt.Errorf("%w, but %w", fs.ErrNotExist, unread)
+	}
+	return 0, fs.ErrNotExist
+}
+
+// Check reads every entry whole, oldest first, and yields each manifest that is
+// sound. Whatever is wrong comes as an error that names the entry, with the
+// manifest when it can be read all the same and nil otherwise: damage, an entry
+// that does not continue the one before it, or a manifest from a stale epoch. The
+// sequence goes on after an error, except after one of the listing itself.
+func (c *Catalog) Check(ctx context.Context) iter.Seq2[*Manifest, error] {
+	return func(yield func(*Manifest, error) bool) {
+		var before *entry // the last one that could be read
+		var newest uint64 // epoch entry seen
+		for e, err := range c.entries(ctx, c.readWhole) {
+			if err == nil {
+				err = follows(before, e, newest)
+				before = e
+				newest = max(newest, e.term())
+			}
+			if (err != nil || e.manifest != nil) && !yield(e.manifest, err) {
+				return
+			}
+		}
+	}
+}
+
+// follows checks an entry against its predecessor, which is not there when its
+// slot was pruned, and against the newest epoch before it.
+func follows(before, e *entry, newest uint64) error {
+	if before != nil && before.slot+1 == e.slot && before.digest != e.parent() {
+		return &DamageError{e.name, fmt.Sprintf("it does not continue %s: history was changed", before.name)}
+	}
+	if e.term() < newest {
+		return &DamageError{e.name, fmt.Sprintf("it is of epoch %d, but stands after epoch %d", e.term(), newest)}
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/rocksnap/rocksnap/host/blob"
+)
+
+// tries is how often a create is sent for one slot before its outcome is
+// reported as unknown. A store retries on its own; this is on top.
+const tries = 5
+
+// settleTime is how long a publish whose outcome is unknown goes on to find it
+// out after the caller has cancelled. It decides nothing: when it is over, the
+// outcome is reported as unknown.
+const settleTime = 30 * time.Second
+
+// tail is the end of the catalog as far as its owner has read it. Everything up
+// to slot is known; an entry can only be published right after it.
+type tail struct {
+	catalog *Catalog
+	slot    uint64 // 0 before the first
+	digest  string // of the entry in slot
+}
+
+// claim is an entry that wants to be published.
+type claim struct {
+	id     string
+	encode func(slot uint64, parent string) ([]byte, error)
+	refuse func(*entry) error // may refuse to come after an entry
+}
+
+// seek moves to the newest entry. It needs that entry's header only, and takes
+// it as it is: damage must not keep a new writer out.
+func (t *tail) seek(ctx context.Context) error {
+	var last place
+	for p, err := range t.catalog.after(ctx, t.slot) {
+		if err != nil {
+			return err
+		}
+		last = p
+	}
+	if last.slot == 0 {
+		return nil
+	}
+	data, err := t.catalog.readStart(ctx, last, headerSize)
+	if err != nil {
+		return err
+	}
+	t.slot, t.digest = last.slot, entryDigest(data)
+	return nil
+}
+
+// advance reads the entries that were added since. It stops at the claim's own
+// entry, which is there when a create succeeded whose answer was lost, and
+// before an entry that the claim refuses to follow or that cannot be read.
+func (t *tail) advance(ctx context.Context, c claim) (found bool, err error) {
+	for p, err := range t.catalog.after(ctx, t.slot) {
+		if err != nil {
+			return false, err
+		}
+		e, err := t.catalog.readHead(ctx, p)
+		if err != nil {
+			return false, err
+		}
+		own := e.id() == c.id
+		if !own {
+			if err := c.refuse(e); err != nil {
+				return false, err
+			}
+		}
+		t.slot, t.digest = e.slot, e.digest
+		if own {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// publish creates the claim's entry in the slot after the last one, having read
+// every entry before that slot. When the slot turns out to be taken, or the
+// outcome is unknown, it looks at what is there and goes on from that. The
+// outcomes are:
+//
+//  1. nil: the entry is in t.slot, exactly once.
+//  2. [blob.ErrUnknownOutcome]: it may be in the slot after t.slot, now or later.
+//  3. any other error: it is in no slot, and never will be.
+func (t *tail) publish(ctx context.Context, c claim) error {
+	for try, sent := 0, false; try < tries; try++ {
+		last := t.slot
+		found, err := t.advance(ctx, c)
+		if t.slot > last { // a slot that is taken settles what was sent for it
+			try, sent = 0, false
+		}
+		if found || err != nil {
+			return unsettled(sent, err)
+		}
+		err = t.create(ctx, c)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, blob.ErrUnknownOutcome):
+			if !sent {
+				settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+				defer cancel()
+				ctx, sent = settle, true
+			}
+		case !errors.Is(err, fs.ErrExist):
+			return unsettled(sent, err)
+		}
+	}
+	return fmt.Errorf("slot %d: %w", t.slot+1, blob.ErrUnknownOutcome)
+}
+
+// create tries to take the next slot.
+func (t *tail) create(ctx context.Context, c claim) error {
+	data, err := c.encode(t.slot+1, t.digest)
+	if err != nil {
+		return err
+	}
+	name := entryName(t.catalog.database, t.slot+1)
+	if err := t.catalog.store.Create(ctx, name, bytes.NewReader(data)); err != nil {
+		return fmt.Errorf("create %s: %w", name, err)
+	}
+	t.slot, t.digest = t.slot+1, entryDigest(data)
+	return nil
+}
+
+// unsettled marks an error that leaves the fate of a sent create open. Being
+// fenced does not: the slot is taken by somebody else then.
+func unsettled(sent bool, err error) error {
+	if err == nil || !sent || errors.Is(err, ErrFenced) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", blob.ErrUnknownOutcome, err)
+}

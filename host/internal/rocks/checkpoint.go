@@ -1,0 +1,236 @@
+package rocks
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
+)
+
+// ErrCrossDevice reports a checkpoint directory into which the database's files
+// cannot be hard-linked. RocksDB would copy all of them instead.
+var ErrCrossDevice = errors.New("not on the same file system")
+
+// ErrNeedsWrite reports a checkpoint that has to flush a WAL, which takes a
+// database that is open for writing.
+var ErrNeedsWrite = errors.New("flush needs the database open for writing")
+
+// Flush says what becomes of records that are only in memtables and the WAL when
+// a checkpoint is made.
+type Flush string
+
+// The choices.
+const (
+	FlushAuto   Flush = "auto"   // flush when the WAL is long or may be off
+	FlushAlways Flush = "always" // flush; the checkpoint needs no WAL
+	FlushNever  Flush = "never"  // the WAL travels with the checkpoint
+)
+
+// autoFlushBytes is the length of the WAL from which FlushAuto flushes: below,
+// carrying the WAL costs less than a table that the next snapshot cannot reuse.
+const autoFlushBytes = 1 << 20
+
+// threshold is the length of the WAL, in bytes, from which RocksDB flushes.
+func (db *DB) threshold(flush Flush) uint64 {
+	switch {
+	case flush == FlushNever:
+		return math.MaxUint64
+	case flush == FlushAuto && !db.borrowed:
+		return autoFlushBytes
+	}
+	return 0 // an application may write without a WAL
+}
+
+// Checkpoint makes dir a copy of the database at this instant, of hard links
+// where files never change. Its parent must exist on the database's file system,
+// else it fails with [ErrCrossDevice]; it fails with fs.ErrExist when dir exists.
+// When it returns, everything but the SSTs, which RocksDB synced when it wrote
+// them, is durable; after an error nothing is left.
+func (db *DB) Checkpoint(dir string, flush Flush) error {
+	release, err := db.Acquire()
+	if err != nil {
+		return err
+	}
+	defer release()
+	return stage(db.path, dir, func() error {
+		c, err := db.instance.db.NewCheckpoint()
+		if err != nil {
+			return classify(err)
+		}
+		defer c.Destroy()
+		return c.CreateCheckpoint(dir, db.threshold(flush))
+	})
+}
+
+// Checkpoint makes dir a copy of the database, as [DB.Checkpoint] does, without
+// RocksDB. It fails with [ErrNeedsWrite] when FlushAlways finds a WAL that is not
+// empty.
+func (o *Offline) Checkpoint(dir string, flush Flush) error {
+	release, err := o.Acquire()
+	if err != nil {
+		return err
+	}
+	defer release()
+	logs, err := o.logs()
+	if err != nil {
+		return fmt.Errorf("checkpoint %s: %w", o.path, err)
+	}
+	if flush == FlushAlways && len(logs) > 0 {
+		return fmt.Errorf("checkpoint %s: %w", o.path, ErrNeedsWrite)
+	}
+	return stage(o.path, dir, func() error {
+		if err := o.copyTo(dir+unfinished, logs); err != nil {
+			return err
+		}
+		return os.Rename(dir+unfinished, dir)
+	})
+}
+
+// unfinished ends the name of the directory in which a checkpoint grows. It is
+// RocksDB's own choice (utilities/checkpoint/checkpoint_impl.cc).
+const unfinished = ".tmp"
+
+// stage runs build, which makes the checkpoint dir of the database at path, and
+// makes it durable, or leaves nothing.
+func stage(path, dir string, build func() error) error {
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("checkpoint %s to %s: %w", path, dir, fs.ErrExist)
+	}
+	err := probeLink(path, dir)
+	if err == nil {
+		err = build()
+	}
+	if err == nil {
+		err = syncCheckpoint(dir)
+	}
+	if err != nil {
+		os.RemoveAll(dir + unfinished)
+		os.RemoveAll(dir)
+		return fmt.Errorf("checkpoint %s to %s: %w", path, dir, err)
+	}
+	return nil
+}
+
+// probed ends the name of a link that is made and removed at once.
+const probed = ".probe"
+
+// probeLink finds out whether files can be linked next to dir. Comparing devices
+// would not do: two mounts of one device refuse links between them.
+func probeLink(path, dir string) error {
+	probe := dir + probed
+	err := os.Link(filepath.Join(path, "CURRENT"), probe)
+	if errors.Is(err, syscall.EXDEV) {
+		return fmt.Errorf("%s and %s: %w", path, filepath.Dir(dir), ErrCrossDevice)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Remove(probe)
+}
+
+// copyTo fills dir with links to the live files and copies of the others.
+func (o *Offline) copyTo(dir string, logs []string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range o.liveNames() {
+		if err := os.Link(filepath.Join(o.path, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	options, err := o.newestOptions()
+	if err != nil {
+		return err
+	}
+	for _, name := range append(logs, options...) {
+		if err := o.copyFile(dir, name, math.MaxInt64); err != nil {
+			return err
+		}
+	}
+	// An edit that was never finished stays behind.
+	if err := o.copyFile(dir, o.set.Manifest, o.set.ManifestBytes); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "CURRENT"), []byte(o.set.Manifest+"\n"), 0o644)
+}
+
+func (o *Offline) liveNames() []string {
+	var names []string
+	for _, f := range o.set.Families {
+		for _, t := range f.Tables {
+			names = append(names, t.Name())
+		}
+		for _, b := range f.Blobs {
+			names = append(names, b.Name())
+		}
+	}
+	return names
+}
+
+// newestOptions names the newest OPTIONS file, if there is any.
+func (o *Offline) newestOptions() ([]string, error) {
+	entries, err := os.ReadDir(o.path)
+	if err != nil {
+		return nil, err
+	}
+	var newest []string
+	var highest uint64
+	for _, e := range entries {
+		if kind, number, ok := version.FileKind(e.Name()); ok && kind == abi.KindOptions && number >= highest {
+			newest, highest = []string{e.Name()}, number
+		}
+	}
+	return newest, nil
+}
+
+// copyFile copies a file, or its first limit bytes, into dir.
+func (o *Offline) copyFile(dir, name string, limit int64) error {
+	from, err := os.Open(filepath.Join(o.path, name))
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, io.LimitReader(from, limit))
+	return errors.Join(err, to.Close())
+}
+
+// syncCheckpoint makes dir durable. RocksDB 7.8 syncs neither the WALs that it
+// links nor the parent directory.
+func syncCheckpoint(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".sst") {
+			continue
+		}
+		if err := syncPath(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncPath(dir), syncPath(filepath.Dir(dir)))
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

@@ -1,0 +1,150 @@
+// Package rocks owns RocksDB: it is the one room of this project that talks to
+// the library. A database is either open in this process, as a [DB] that is owned
+// or borrowed, or held closed, as an [Offline]; both give checkpoints and views,
+// and neither is ever closed while one of them is in use.
+package rocks
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/linxGnu/grocksdb"
+
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
+)
+
+// ErrLocked reports a database that another process, or another part of this
+// one, has open.
+var ErrLocked = errors.New("database is in use")
+
+// DB is a database that is open for reading and writing. Its methods are safe
+// for concurrent use.
+type DB struct {
+	path     string
+	instance *instance
+	borrowed bool
+	lease    lease
+}
+
+// Options says how [Open] opens.
+type Options struct {
+	CreateIfMissing bool
+	Creation        Creation // for a database that is missing
+}
+
+// Open opens the database at path with all its column families and the options
+// that it was last opened with; it changes none of them, because RocksDB would
+// store the change. It fails with fs.ErrNotExist when there is no database,
+// [ErrLocked], [ErrForeign] or [ErrLayout].
+func Open(path string, o Options) (*DB, error) {
+	set, err := version.Read(path)
+	if o.CreateIfMissing && errors.Is(err, fs.ErrNotExist) {
+		return o.Creation.create(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := checkSettings(path); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	in, err := openInstance(path, set, grocksdb.OpenDbColumnFamilies)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	return &DB{path: path, instance: in}, nil
+}
+
+// Borrow wraps a database that the application opened from path and goes on to
+// own: Close waits for leases but leaves it open. The handles name its column
+// families; none are needed for "default".
+func Borrow(db *grocksdb.DB, path string, families []*grocksdb.ColumnFamilyHandle) *DB {
+	return &DB{path: path, instance: newInstance(db, families), borrowed: true}
+}
+
+// Path returns the directory of the database.
+func (db *DB) Path() string { return db.path }
+
+// Identity returns the id that RocksDB gave the database when it was created. A
+// restored database has another one.
+func (db *DB) Identity() (string, error) { return identity(db.path) }
+
+func identity(path string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(path, "IDENTITY"))
+	if err != nil {
+		return "", fmt.Errorf("read identity: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// Acquire takes a lease: until release is called, Close waits. It fails with
+// [ErrClosed] once Close has begun.
+func (db *DB) Acquire() (release func(), err error) { return db.lease.acquire(db.path) }
+
+// Close waits until all leases are back, then closes the database unless it is
+// borrowed. Further calls wait as well and do nothing.
+func (db *DB) Close() error {
+	db.lease.close(func() {
+		if !db.borrowed {
+			db.instance.close()
+		}
+	})
+	return nil
+}
+
+// Empty reports whether no file is live and no memtable holds an entry.
+func (db *DB) Empty() (bool, error) {
+	release, err := db.Acquire()
+	if err != nil {
+		return false, err
+	}
+	defer release()
+	return db.instance.empty(), nil
+}
+
+// LiveFile is an SST or blob file that RocksDB calls live.
+type LiveFile struct {
+	Name   string
+	Family string // name of the column family
+	Level  int    // -1 for blob files
+	Size   int64  // bytes
+}
+
+// Live lists the live files by RocksDB's own account, column family by column
+// family.
+func (db *DB) Live() ([]LiveFile, error) {
+	release, err := db.Acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var files []LiveFile
+	for _, f := range db.instance.families {
+		for _, b := range db.instance.live(f) {
+			files = append(files, b.LiveFile)
+		}
+	}
+	return files, nil
+}
+
+// Property returns a property of a column family, as rocksdb/db.h lists them; ""
+// when there is no such property, no such column family, or the database is
+// closed.
+func (db *DB) Property(family, name string) string {
+	release, err := db.Acquire()
+	if err != nil {
+		return ""
+	}
+	defer release()
+	f, err := db.instance.family(family)
+	if err != nil {
+		return ""
+	}
+	return db.instance.property(f, name)
+}

@@ -1,0 +1,234 @@
+#include "shim.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "rocksdb/comparator.h"
+#include "rocksdb/convenience.h"
+#include "rocksdb/db.h"
+#include "rocksdb/metadata.h"
+#include "rocksdb/sst_file_writer.h"
+#include "rocksdb/utilities/options_util.h"
+#include "rocksdb/version.h"
+#include "rocksdb/wide_columns.h"
+#include "rocksdb/write_batch.h"
+
+using namespace ROCKSDB_NAMESPACE;
+
+// The C API's handles begin with a pointer to what they stand for. That was read
+// in the sources of these versions; look again before allowing others.
+#if ROCKSDB_MAJOR < 7 || ROCKSDB_MAJOR > 11
+#error "check the layout of rocksdb_t in db/c.cc of this version of RocksDB"
+#endif
+struct rocksdb_t {
+  DB* rep;
+};
+struct rocksdb_column_family_handle_t {
+  ColumnFamilyHandle* rep;
+};
+
+namespace {
+
+ColumnFamilyHandle* family_of(rs_family* f) { return reinterpret_cast<ColumnFamilyHandle*>(f); }
+
+char* copy(const std::string& s) {
+  char* p = static_cast<char*>(malloc(s.size() + 1));
+  memcpy(p, s.data(), s.size());
+  p[s.size()] = 0;
+  return p;
+}
+
+char* message(const Status& s) { return s.ok() ? nullptr : copy(s.ToString()); }
+
+// All supported platforms are little-endian, so lengths are copied as they are.
+constexpr size_t kHeader = 8;
+
+char* pack(char* at, const Slice& key, const Slice& value) {
+  const uint32_t lengths[2] = {static_cast<uint32_t>(key.size()), static_cast<uint32_t>(value.size())};
+  memcpy(at, lengths, kHeader);
+  memcpy(at + kHeader, key.data(), key.size());
+  memcpy(at + kHeader + key.size(), value.data(), value.size());
+  return at + kHeader + key.size() + value.size();
+}
+
+// unpack calls put(key, value) for each record of a block.
+template <typename Put>
+Status unpack(const char* at, size_t len, Put put) {
+  while (len > 0) {
+    uint32_t lengths[2];
+    if (len < kHeader) return Status::Corruption("packed records", "header cut short");
+    memcpy(lengths, at, kHeader);
+    const size_t need = kHeader + size_t{lengths[0]} + lengths[1];
+    if (len < need) return Status::Corruption("packed records", "record cut short");
+    const Status s = put(Slice(at + kHeader, lengths[0]), Slice(at + kHeader + lengths[0], lengths[1]));
+    if (!s.ok()) return s;
+    at += need;
+    len -= need;
+  }
+  return Status::OK();
+}
+
+rs_file table_file(const SstFileMetaData& t, int level) {
+  rs_file f{t.file_number, t.size, level, copy(t.smallestkey), t.smallestkey.size(), copy(t.largestkey), t.largestkey.size()};
+  return f;
+}
+
+}  // namespace
+
+char* rs_version(void) { return copy(GetRocksVersionAsString()); }
+
+// rs_check_options fails when the stored options name anything that this library
+// cannot make: a plain load would drop it, and the next open would store the loss.
+char* rs_check_options(const char* dir, char** wal_dir) {
+  ConfigOptions strict;
+  strict.ignore_unknown_options = false;
+  strict.ignore_unsupported_options = false;
+  DBOptions options;
+  std::vector<ColumnFamilyDescriptor> families;
+  const Status s = LoadLatestOptions(strict, dir, &options, &families);
+  *wal_dir = copy(options.wal_dir);
+  return message(s);
+}
+
+rs_family* rs_default_family(rocksdb_t* db) { return reinterpret_cast<rs_family*>(db->rep->DefaultColumnFamily()); }
+
+rs_family* rs_family_of(rocksdb_column_family_handle_t* handle) { return reinterpret_cast<rs_family*>(handle->rep); }
+
+const char* rs_comparator(rs_family* family) { return family_of(family)->GetComparator()->Name(); }
+
+// rs_property returns NULL for a property that RocksDB does not know.
+char* rs_property(rocksdb_t* db, rs_family* family, const char* name) {
+  std::string value;
+  return db->rep->GetProperty(family_of(family), name, &value) ? copy(value) : nullptr;
+}
+
+size_t rs_live(rocksdb_t* db, rs_family* family, rs_file** files) {
+  ColumnFamilyMetaData meta;
+  db->rep->GetColumnFamilyMetaData(family_of(family), &meta);
+  std::vector<rs_file> all;
+  for (const auto& level : meta.levels) {
+    for (const auto& t : level.files) all.push_back(table_file(t, level.level));
+  }
+  for (const auto& b : meta.blob_files) {
+    all.push_back(rs_file{b.blob_file_number, b.blob_file_size, -1, nullptr, 0, nullptr, 0});
+  }
+  *files = static_cast<rs_file*>(malloc(all.size() * sizeof(rs_file) + 1));
+  if (!all.empty()) memcpy(*files, all.data(), all.size() * sizeof(rs_file));
+  return all.size();
+}
+
+void rs_live_free(rs_file* files, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    free(files[i].smallest);
+    free(files[i].largest);
+  }
+  free(files);
+}
+
+char* rs_flush(rocksdb_t* db, rs_family* family) { return message(db->rep->Flush(FlushOptions(), family_of(family))); }
+
+char* rs_compact(rocksdb_t* db, rs_family* family) {
+  return message(db->rep->CompactRange(CompactRangeOptions(), family_of(family), nullptr, nullptr));
+}
+
+char* rs_put(rocksdb_t* db, rs_family* family, const char* packed, size_t len) {
+  WriteBatch batch;
+  Status s = unpack(packed, len, [&](const Slice& k, const Slice& v) { return batch.Put(family_of(family), k, v); });
+  if (s.ok()) s = db->rep->Write(WriteOptions(), &batch);
+  return message(s);
+}
+
+char* rs_ingest(rocksdb_t* db, rs_family* family, char** paths, size_t count) {
+  IngestExternalFileOptions options;
+  options.move_files = true;
+  return message(db->rep->IngestExternalFile(family_of(family), std::vector<std::string>(paths, paths + count), options));
+}
+
+rs_snapshot* rs_snapshot_take(rocksdb_t* db) {
+  return reinterpret_cast<rs_snapshot*>(const_cast<Snapshot*>(db->rep->GetSnapshot()));
+}
+
+void rs_snapshot_release(rocksdb_t* db, rs_snapshot* snapshot) {
+  db->rep->ReleaseSnapshot(reinterpret_cast<const Snapshot*>(snapshot));
+}
+
+// The iterator refers to the upper bound's memory for as long as it lives, so
+// the scan owns a copy.
+struct rs_scan {
+  std::string upper_bytes;
+  Slice upper;
+  Iterator* it = nullptr;
+};
+
+rs_scan* rs_scan_open(rocksdb_t* db, rs_family* family, rs_snapshot* snapshot,
+                      const char* lower, size_t lower_len,
+                      const char* upper, size_t upper_len, int has_upper) {
+  auto* scan = new rs_scan;
+  ReadOptions options;
+  options.snapshot = reinterpret_cast<const Snapshot*>(snapshot);
+  options.fill_cache = false;
+  options.verify_checksums = true;
+  options.total_order_seek = true;
+  options.readahead_size = 2 << 20;
+  if (has_upper) {
+    if (upper_len > 0) scan->upper_bytes.assign(upper, upper_len);
+    scan->upper = scan->upper_bytes;
+    options.iterate_upper_bound = &scan->upper;
+  }
+  scan->it = db->rep->NewIterator(options, family_of(family));
+  if (lower_len > 0) {
+    scan->it->Seek(Slice(lower, lower_len));
+  } else {
+    scan->it->SeekToFirst();
+  }
+  return scan;
+}
+
+char* rs_scan_next(rs_scan* scan, char* buf, size_t limit, rs_block* block) {
+  *block = rs_block{0, 0, 0};
+  Iterator* it = scan->it;
+  for (; it->Valid(); it->Next()) {
+    const auto& columns = it->columns();
+    if (columns.size() > 1 || (columns.size() == 1 && !columns[0].name().empty())) {
+      return message(Status::NotSupported("record with wide columns"));
+    }
+    const size_t need = kHeader + it->key().size() + it->value().size();
+    if (need > limit - block->bytes) {
+      if (block->records == 0) block->need = need;
+      return nullptr;
+    }
+    pack(buf + block->bytes, it->key(), it->value());
+    block->bytes += need;
+    block->records++;
+  }
+  return message(it->status());
+}
+
+void rs_scan_close(rs_scan* scan) {
+  delete scan->it;
+  delete scan;
+}
+
+struct rs_writer {
+  Options options;
+  SstFileWriter writer;
+  rs_writer(const Options& o, ColumnFamilyHandle* family) : options(o), writer(EnvOptions(), options, family) {}
+};
+
+rs_writer* rs_writer_new(rocksdb_t* db, rs_family* family) {
+  return new rs_writer(db->rep->GetOptions(family_of(family)), family_of(family));
+}
+
+char* rs_writer_open(rs_writer* writer, const char* path) { return message(writer->writer.Open(path)); }
+
+char* rs_writer_add(rs_writer* writer, const char* packed, size_t len, uint64_t* size) {
+  const Status s = unpack(packed, len, [&](const Slice& k, const Slice& v) { return writer->writer.Put(k, v); });
+  *size = writer->writer.FileSize();
+  return message(s);
+}
+
+char* rs_writer_finish(rs_writer* writer) { return message(writer->writer.Finish()); }
+
+void rs_writer_free(rs_writer* writer) { delete writer; }

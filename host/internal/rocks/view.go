@@ -1,0 +1,123 @@
+package rocks
+
+// #include "shim.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
+)
+
+// View reads a database at one sequence number. It holds a lease until it is
+// closed. Its methods are safe for concurrent use.
+type View struct {
+	instance *instance
+	acquire  func() (func(), error) // further leases, for scans
+	release  func()
+	families []Family
+
+	mu       sync.RWMutex // against the end of the snapshot while a scan starts
+	closed   bool
+	snapshot *C.rs_snapshot // nil where nothing can be written
+}
+
+// Family is a column family of a view.
+type Family struct {
+	ID         uint32
+	Name       string
+	Comparator string // name of the comparator
+	Bytewise   bool   // keys are ordered as unsigned bytes
+	Records    uint64 // estimated number of records
+	Bytes      uint64 // estimated bytes on disk
+}
+
+// bytewise is RocksDB's name for the order of unsigned bytes (util/comparator.cc).
+const bytewise = "leveldb.BytewiseComparator"
+
+// errNoSnapshot happens with inplace_update_support.
+var errNoSnapshot = errors.New("options of the database allow no reading at one sequence number")
+
+// View opens a read view. It fails when the database is borrowed and the
+// application did not lend all column families, for a snapshot would silently
+// lack the others.
+func (db *DB) View() (*View, error) {
+	release, err := db.Acquire()
+	if err != nil {
+		return nil, err
+	}
+	if err := db.checkLent(); err != nil {
+		release()
+		return nil, fmt.Errorf("open view of %s: %w", db.path, err)
+	}
+	snapshot := C.rs_snapshot_take(db.instance.native())
+	if snapshot == nil {
+		release()
+		return nil, fmt.Errorf("open view of %s: %w", db.path, errNoSnapshot)
+	}
+	return newView(db.instance, snapshot, db.Acquire, release), nil
+}
+
+func (db *DB) checkLent() error {
+	if !db.borrowed {
+		return nil
+	}
+	set, err := version.Read(db.path)
+	if err != nil {
+		return err
+	}
+	for _, f := range set.Families {
+		if _, err := db.instance.familyByID(f.ID); err != nil {
+			return fmt.Errorf("column family %q was not lent", f.Name)
+		}
+	}
+	return nil
+}
+
+// View opens a read view. The WAL is replayed in memory. It fails with
+// [ErrForeign] where RocksDB would read on without code that it lacks: it then
+// ends the replay of a WAL at the first merge, and says nothing.
+func (o *Offline) View() (*View, error) {
+	release, err := o.Acquire()
+	if err != nil {
+		return nil, err
+	}
+	in, err := o.read()
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return newView(in, nil, o.Acquire, release), nil
+}
+
+func newView(in *instance, snapshot *C.rs_snapshot, acquire func() (func(), error), release func()) *View {
+	v := &View{instance: in, snapshot: snapshot, acquire: acquire, release: release}
+	for _, f := range in.families {
+		name := in.comparator(f)
+		v.families = append(v.families, Family{
+			ID: f.id, Name: f.name, Comparator: name, Bytewise: name == bytewise,
+			Records: in.number(f, "rocksdb.estimate-num-keys"),
+			Bytes:   in.number(f, "rocksdb.live-sst-files-size") + in.number(f, "rocksdb.live-blob-file-size"),
+		})
+	}
+	return v
+}
+
+// Families lists the column families by id. The caller must not change it.
+func (v *View) Families() []Family { return v.families }
+
+// Close ends the view. Scans that are open may go on.
+func (v *View) Close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return
+	}
+	v.closed = true
+	if v.snapshot != nil {
+		C.rs_snapshot_release(v.instance.native(), v.snapshot)
+	}
+	v.release()
+}

@@ -1,0 +1,187 @@
+package strategy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/abi"
+)
+
+// scratch holds what the tests share: built guests and their compiled code.
+var scratch string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "strategy-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		scratch = dir
+		return m.Run()
+	}())
+}
+
+const (
+	tourPackage = "github.com/rocksnap/rocksnap/host/internal/strategy/testdata/tour/module"
+	fullPackage = "github.com/rocksnap/rocksnap/plugins/native-full"
+)
+
+var (
+	tourWasm = sync.OnceValues(func() ([]byte, error) { return buildGuest(tourPackage) })
+	fullWasm = sync.OnceValues(func() ([]byte, error) { return buildGuest(fullPackage) })
+)
+
+// buildGuest builds a module as its author would.
+func buildGuest(pkg string) ([]byte, error) {
+	out := filepath.Join(scratch, filepath.Base(pkg)+".wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+	}
+	return os.ReadFile(out)
+}
+
+// load loads a module with everything granted, and compiled code shared with
+// other tests.
+func load(t testing.TB, wasm []byte, limits Limits) *Module {
+	t.Helper()
+	m, err := Load(t.Context(), "tour", wasm, Options{Limits: limits, Grants: abi.Grants, CacheDir: filepath.Join(scratch, "cache")})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close(t.Context())) })
+	return m
+}
+
+func loadTour(t testing.TB, limits Limits) *Module {
+	t.Helper()
+	wasm, err := tourWasm()
+	require.NoError(t, err)
+	return load(t, wasm, limits)
+}
+
+func newInstanceOf(t testing.TB, m *Module) *Instance {
+	t.Helper()
+	i, err := m.New(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, i.Close(t.Context())) })
+	return i
+}
+
+// wat is a module put together by hand: every export runs the same few
+// instructions. Zero values stand for those of a module that loads.
+type wat struct {
+	imports []importEntry // functions, with typeIndex unused
+	types   []signature   // of the imports
+	body    []byte        // instructions that leave an i32
+	pages   uint32        // of memory; 0 is one page
+	without string        // an export that is left out
+	extra   []exportEntry
+	version uint32
+}
+
+// calling returns a module whose exports call one function of the ABI, with the
+// same value for each parameter unless args says otherwise.
+func calling(f *abi.Func, args ...uint32) wat {
+	var body []byte
+	for n, p := range f.Params {
+		var value uint32
+		if n < len(args) {
+			value = args[n]
+		}
+		body = append(body, map[abi.Type]byte{abi.I32: 0x41, abi.I64: 0x42}[p.Type])
+		body = appendSigned(body, value)
+	}
+	body = append(body, 0x10, 0) // call 0
+	if f.Result == abi.None {
+		body = append(body, 0x41, 0)
+	}
+	return wat{imports: []importEntry{{module: abi.ImportModule, name: f.Name}}, types: []signature{signatureOf(f)}, body: body}
+}
+
+// appendSigned encodes an i32 constant.
+func appendSigned(out []byte, value uint32) []byte {
+	v := int64(int32(value))
+	for {
+		b := byte(v & 0x7f)
+		v >>= 7
+		if v == 0 && b&0x40 == 0 || v == -1 && b&0x40 != 0 {
+			return append(out, b)
+		}
+		out = append(out, b|0x80)
+	}
+}
+
+// assemble writes the module down.
+func (w wat) assemble() []byte {
+	types := append(slices.Clone(w.types), signature{results: []abi.Type{abi.I32}}, signature{params: []abi.Type{abi.I32, abi.I64}, results: []abi.Type{abi.I32}})
+	nullary, notify := uint64(len(w.types)), uint64(len(w.types)+1)
+	version := w.version
+	if version == 0 {
+		version = abi.Version
+	}
+	var sigs, imports, funcs, exports, code [][]byte
+	for _, s := range types {
+		sigs = append(sigs, slices.Concat([]byte{0x60}, types1(s.params), types1(s.results)))
+	}
+	for n, i := range w.imports {
+		imports = append(imports, slices.Concat(text(i.module), text(i.name), []byte{i.kind}, uleb(uint64(n))))
+	}
+	for n, h := range abi.Exports {
+		index, body := nullary, w.body
+		switch h.Name {
+		case "rocksnap_abi":
+			body = appendSigned([]byte{0x41}, version)
+		case "rocksnap_notify":
+			index = notify
+		}
+		funcs = append(funcs, uleb(index))
+		body = slices.Concat([]byte{0}, body, []byte{0x0b})
+		code = append(code, append(uleb(uint64(len(body))), body...))
+		if h.Name != w.without {
+			exports = append(exports, slices.Concat(text(h.Name), []byte{kindFunction}, uleb(uint64(n+len(w.imports)))))
+		}
+	}
+	if w.without != "memory" {
+		exports = append(exports, append(text("memory"), kindMemory, 0))
+	}
+	for _, e := range w.extra {
+		exports = append(exports, slices.Concat(text(e.name), []byte{e.kind}, uleb(uint64(e.index))))
+	}
+	memory := [][]byte{append([]byte{0}, uleb(uint64(max(w.pages, 1)))...)}
+	return slices.Concat([]byte(magic), sectionOf(sectionType, sigs), sectionOf(sectionImport, imports), sectionOf(sectionFunction, funcs),
+		sectionOf(sectionMemory, memory), sectionOf(sectionExport, exports), sectionOf(10, code))
+}
+
+func uleb(v uint64) []byte { return binary.AppendUvarint(nil, v) }
+
+func text(s string) []byte { return append(uleb(uint64(len(s))), s...) }
+
+func types1(list []abi.Type) []byte {
+	out := uleb(uint64(len(list)))
+	for _, t := range list {
+		out = append(out, byte(t))
+	}
+	return out
+}
+
+func sectionOf(id byte, items [][]byte) []byte {
+	body := append(uleb(uint64(len(items))), slices.Concat(items...)...)
+	return slices.Concat([]byte{id}, uleb(uint64(len(body))), body)
+}
+
+// Bodies of instructions.
+var (
+	returnZero  = []byte{0x41, 0}                            // i32.const 0
+	loopForEver = []byte{0x03, 0x40, 0x0c, 0, 0x0b, 0x41, 0} // loop br 0 end
+	trap        = []byte{0x00}                               // unreachable
+)

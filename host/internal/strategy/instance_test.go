@@ -1,0 +1,245 @@
+package strategy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/strategy/testdata/tour"
+)
+
+// whole takes a strategy through its whole life.
+func whole(ctx context.Context, s abi.Strategy, d *double) error {
+	for _, phase := range []func(context.Context, abi.Session) error{
+		s.Init, s.Prepare, s.Snapshot, s.(abi.Restorer).Restore,
+		func(ctx context.Context, d abi.Session) error {
+			return s.(abi.Notifier).Notify(ctx, d, abi.Notification{Event: abi.EventComplete, Slot: 1 << 33})
+		},
+	} {
+		if err := phase(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tourDouble() *double {
+	// The note makes the configuration longer than the SDK's first buffer.
+	return &double{
+		config:    fmt.Sprintf(`{"note": %q}`, strings.Repeat("n", 2000)),
+		files:     5,
+		failReuse: map[uint32]abi.Errno{3: abi.ENOENT},
+	}
+}
+
+func TestSameCallsNativeAndSandboxed(t *testing.T) {
+	native, sandboxed := tourDouble(), tourDouble()
+	require.NoError(t, whole(t.Context(), &tour.Strategy{}, native))
+	require.NoError(t, whole(t.Context(), newInstanceOf(t, loadTour(t, Limits{})), sandboxed))
+	assert.Equal(t, native.trace, sandboxed.trace)
+
+	seen := make(map[string]bool)
+	for _, line := range sandboxed.trace {
+		call, _, _ := strings.Cut(line, " ")
+		seen[call] = true
+	}
+	for _, f := range abi.Imports {
+		switch f.Name {
+		case "error_get", "error_set", "cancelled", "scan_close": // end in the adapter
+		default:
+			assert.True(t, seen[f.Name], "the tour does not visit %s", f.Name)
+		}
+	}
+}
+
+func TestTwoInstancesAtOnce(t *testing.T) {
+	m := loadTour(t, Limits{})
+	var runs [2]*double
+	var group sync.WaitGroup
+	for n := range runs {
+		runs[n] = tourDouble()
+		group.Go(func() { assert.NoError(t, whole(t.Context(), newInstanceOf(t, m), runs[n])) })
+	}
+	group.Wait()
+	assert.NotEmpty(t, runs[0].trace)
+	assert.Equal(t, runs[0].trace, runs[1].trace)
+}
+
+// TestTenThousandFiles takes the best of several runs, since other work on the
+// machine only ever adds to the time.
+func TestTenThousandFiles(t *testing.T) {
+	wasm, err := fullWasm()
+	require.NoError(t, err)
+	m := load(t, wasm, Limits{})
+	best := time.Hour
+	for range 5 {
+		i, d := newInstanceOf(t, m), &double{config: "{}", files: 10_000, quiet: true}
+		require.NoError(t, i.Init(t.Context(), d))
+		require.NoError(t, i.Prepare(t.Context(), d))
+		d.calls = 0
+		start := time.Now()
+		require.NoError(t, i.Snapshot(t.Context(), d))
+		best = min(best, time.Since(start))
+		assert.Less(t, d.calls, 200)
+		assert.Equal(t, 10_000, d.uploads)
+	}
+	t.Logf("10,000 files: %s", best)
+	assert.Less(t, best, 150*time.Millisecond)
+}
+
+func TestErrorsCrossBothWays(t *testing.T) {
+	m := loadTour(t, Limits{})
+	t.Run("host's error keeps its identity and its secrets", func(t *testing.T) {
+		i, d := newInstanceOf(t, m), tourDouble()
+		d.failCheckpoint = func() error { return fmt.Errorf("link /secret/db: %w", syscall.ENOSPC) }
+		require.NoError(t, i.Init(t.Context(), d))
+		err := i.Prepare(t.Context(), d)
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		require.ErrorIs(t, err, abi.EIO)
+		assert.EqualError(t, err, `strategy "tour": prepare: prepare the tour: link /secret/db: no space left on device`)
+		assert.Contains(t, d.logs, "told: checkpoint: input/output error")
+	})
+	t.Run("host's error about the guest's own mistake is told in full", func(t *testing.T) {
+		i, d := newInstanceOf(t, m), tourDouble()
+		d.failCheckpoint = func() error { return fmt.Errorf("a view is open: %w", abi.ECONFLICT) }
+		require.NoError(t, i.Init(t.Context(), d))
+		assert.EqualError(t, i.Prepare(t.Context(), d), `strategy "tour": prepare: prepare the tour: checkpoint: a view is open: conflict`)
+		assert.Contains(t, d.logs, "told: checkpoint: a view is open: conflict")
+	})
+	t.Run("a file system's error is no mistake of the guest", func(t *testing.T) {
+		i, d := newInstanceOf(t, m), tourDouble()
+		d.failCheckpoint = func() error { return &fs.PathError{Op: "mkdir", Path: "/secret", Err: syscall.EACCES} }
+		require.NoError(t, i.Init(t.Context(), d))
+		assert.ErrorIs(t, i.Prepare(t.Context(), d), fs.ErrPermission)
+		assert.Contains(t, d.logs, "told: checkpoint: capability not granted")
+	})
+	t.Run("guest's error has its text, made harmless", func(t *testing.T) {
+		i, d := newInstanceOf(t, m), &double{config: `{"mode":"refuse"}`}
+		require.NoError(t, i.Init(t.Context(), d))
+		err := i.Snapshot(t.Context(), d)
+		require.ErrorIs(t, err, abi.ECONFLICT)
+		assert.EqualError(t, err, `strategy "tour": snapshot: no tour\u001b[31m today: conflict`)
+	})
+	t.Run("unknown option", func(t *testing.T) {
+		err := newInstanceOf(t, m).Init(t.Context(), &double{config: `{"mdoe":"x"}`})
+		require.ErrorIs(t, err, abi.EINVAL)
+		assert.ErrorContains(t, err, `unknown key "mdoe"`)
+	})
+}
+
+func TestCrashPoisons(t *testing.T) {
+	m := loadTour(t, Limits{Memory: 32 << 20})
+	for mode, want := range map[string]string{
+		"panic":  "the tour bus broke down",
+		"exit":   "exited with status 7",
+		"hungry": "out of memory",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			i, d := newInstanceOf(t, m), &double{config: fmt.Sprintf(`{"mode":%q}`, mode)}
+			require.NoError(t, i.Init(t.Context(), d))
+			err := i.Snapshot(t.Context(), d)
+			require.ErrorIs(t, err, ErrCrashed)
+			require.ErrorContains(t, err, want)
+			d.trace = nil
+			assert.ErrorContains(t, i.Init(t.Context(), d), "given up")
+			assert.Empty(t, d.trace)
+		})
+	}
+}
+
+func TestHostPanicIsTheHostsFault(t *testing.T) {
+	f, _ := lookup("checkpoint")
+	i := newInstanceOf(t, load(t, calling(f).assemble(), Limits{}))
+	err := i.Prepare(t.Context(), &double{failCheckpoint: func() error { panic("nil map") }})
+	require.ErrorIs(t, err, abi.EINTERNAL)
+	assert.NotErrorIs(t, err, ErrCrashed)
+	assert.ErrorContains(t, err, "the host panicked in checkpoint: nil map")
+	assert.ErrorContains(t, err, "TestHostPanicIsTheHostsFault") // the stack
+	assert.ErrorContains(t, i.Init(t.Context(), &double{}), "given up")
+}
+
+func TestDeadline(t *testing.T) {
+	short := Limits{Prepare: 50 * time.Millisecond, Snapshot: 50 * time.Millisecond, Grace: 50 * time.Millisecond}
+	t.Run("endless loop is killed", func(t *testing.T) {
+		i := newInstanceOf(t, load(t, wat{body: loopForEver}.assemble(), short))
+		start := time.Now()
+		err := i.Prepare(t.Context(), &double{})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorIs(t, err, abi.ETIMEDOUT)
+		assert.EqualError(t, err, `strategy "tour": prepare: prepare exceeded 50ms`)
+		assert.Less(t, time.Since(start), 5*time.Second)
+	})
+	t.Run("endless host calls are killed", func(t *testing.T) {
+		i, d := newInstanceOf(t, loadTour(t, short)), &double{config: `{"mode":"loop"}`}
+		require.NoError(t, i.Init(t.Context(), d))
+		assert.ErrorIs(t, i.Snapshot(t.Context(), d), context.DeadlineExceeded)
+	})
+	t.Run("cancelled guest notices", func(t *testing.T) {
+		i, d := newInstanceOf(t, loadTour(t, Limits{Grace: time.Hour})), &double{config: `{"mode":"patient"}`}
+		require.NoError(t, i.Init(t.Context(), d))
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		assert.ErrorIs(t, i.Snapshot(ctx, d), context.Canceled)
+	})
+	t.Run("wait gives up", func(t *testing.T) {
+		f, _ := lookup("wait")
+		i := newInstanceOf(t, load(t, calling(f, 0, 64, 32).assemble(), Limits{Snapshot: 50 * time.Millisecond, Grace: time.Hour}))
+		never := make(chan struct{})
+		defer close(never)
+		assert.ErrorIs(t, i.Snapshot(t.Context(), &double{blockWait: never}), context.DeadlineExceeded)
+	})
+	t.Run("cancelled before it starts", func(t *testing.T) {
+		i, d := newInstanceOf(t, load(t, wat{body: loopForEver}.assemble(), Limits{})), &double{}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("operator pressed a key")
+		cancel(stop)
+		assert.ErrorIs(t, i.Snapshot(ctx, d), stop)
+	})
+}
+
+func TestRestoreMayBeLeftToTheHost(t *testing.T) {
+	notImplemented := appendSigned([]byte{0x41}, ^uint32(abi.ENOSYS)+1)
+	for name, w := range map[string]wat{
+		"missing exports": {body: returnZero, without: "rocksnap_restore"},
+		"stub exports":    {body: notImplemented},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := newInstanceOf(t, load(t, w.assemble(), Limits{}))
+			assert.ErrorIs(t, i.Restore(t.Context(), &double{}), abi.ENOSYS)
+			assert.NoError(t, i.Notify(t.Context(), &double{}, abi.Notification{Event: abi.EventAborted}))
+		})
+	}
+}
+
+func TestLogIsBounded(t *testing.T) {
+	i, d := newInstanceOf(t, loadTour(t, Limits{LogBytes: 1000})), &double{config: `{"mode":"chatty"}`}
+	require.NoError(t, i.Init(t.Context(), d))
+	d.logs = nil
+	require.NoError(t, i.Snapshot(t.Context(), d))
+	assert.Equal(t, `line 0\u000aforged line`, d.logs[0])
+	assert.Less(t, len(d.logs), 60)
+	assert.Equal(t, "log limit reached, further lines are dropped", d.logs[len(d.logs)-1])
+}
+
+func TestTrapNamesItself(t *testing.T) {
+	i := newInstanceOf(t, load(t, wat{body: trap}.assemble(), Limits{}))
+	err := i.Init(t.Context(), &double{})
+	require.ErrorIs(t, err, ErrCrashed)
+	assert.EqualError(t, err, `strategy "tour": init: wasm error: unreachable`)
+}
+
+func TestOtherABIIsRefused(t *testing.T) {
+	m := load(t, wat{body: returnZero, version: 2 << 16}.assemble(), Limits{})
+	_, err := m.New(t.Context())
+	assert.EqualError(t, err, `strategy "tour": built for ABI 2, this host speaks 1.0`)
+}

@@ -1,0 +1,166 @@
+// Package strategy runs strategies that come as WebAssembly modules. It is the
+// only room of the house that knows wazero.
+//
+// [Load] checks a module, limits and compiles it; [Module.New] makes a fresh
+// [Instance], which is an [abi.Strategy] like any other. What the instance asks
+// for goes to the [abi.Session] that each of its methods is given, so this
+// package knows neither databases nor stores.
+//
+// The guest is not trusted. It can reach the functions of the ABI that it was
+// granted, fifteen harmless functions of WASI, and its own memory.
+package strategy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/rocksnap/rocksnap/abi"
+)
+
+const pageSize = 64 << 10
+
+// Limits bound what one instance may use. A zero field stands for its default.
+type Limits struct {
+	Memory   int64         // bytes of linear memory, in whole pages of 64 KiB; default 64 MiB
+	Prepare  time.Duration // for prepare, while writers may be waiting; default 10 s
+	Snapshot time.Duration // for snapshot, and for restore; default 24 h
+	Control  time.Duration // for start, init and notify; default 30 s
+	Grace    time.Duration // from a cancel or deadline to the kill; default 2 s
+	LogBytes int           // bytes of log lines; default 256 KiB
+}
+
+func (l Limits) orDefaults() Limits {
+	set(&l.Memory, 64<<20)
+	set(&l.Prepare, 10*time.Second)
+	set(&l.Snapshot, 24*time.Hour)
+	set(&l.Control, 30*time.Second)
+	set(&l.Grace, 2*time.Second)
+	set(&l.LogBytes, 256<<10)
+	return l
+}
+
+func set[T int | int64 | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// of returns the time that a phase may take.
+func (l Limits) of(p abi.Phase) time.Duration {
+	switch p {
+	case abi.PhasePrepare:
+		return l.Prepare
+	case abi.PhaseSnapshot, abi.PhaseRestore:
+		return l.Snapshot
+	}
+	return l.Control
+}
+
+// Options are an operator's choices for one strategy.
+type Options struct {
+	Limits   Limits
+	Grants   []abi.Grant // capabilities that the module may use; none by default
+	CacheDir string      // where compiled code is kept; "" compiles anew each time
+}
+
+// Module is a checked and compiled strategy. It may be used by several
+// goroutines at once; each of its instances by one.
+type Module struct {
+	name     string
+	sha256   string
+	limits   Limits
+	grants   []abi.Grant
+	runtime  wazero.Runtime
+	compiled wazero.CompiledModule
+	cache    wazero.CompilationCache // nil without one
+}
+
+// Load checks a module and compiles it. The name is the strategy's, for errors.
+// Everything that can be known without running the module is checked first: its
+// form, imports, exports, signatures and memory, and that o grants what it
+// imports ([abi.EPERM] when not). Compiling takes seconds for a large module
+// whose code is not in the cache, and stops when ctx ends.
+func Load(ctx context.Context, name string, wasm []byte, o Options) (*Module, error) {
+	o.Limits = o.Limits.orDefaults()
+	outline, err := parse(wasm)
+	if err == nil {
+		err = outline.check(&o)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load strategy %q: %w", name, err)
+	}
+	m := &Module{name: name, sha256: digest(wasm), limits: o.Limits, grants: slices.Clone(o.Grants)}
+	if err := m.compile(ctx, wasm, o.CacheDir); err != nil {
+		return nil, fmt.Errorf("load strategy %q: %w", name, err)
+	}
+	return m, nil
+}
+
+// build makes a runtime of the module's own, so that no module can import what
+// is another's, and compiles in it.
+func (m *Module) build(ctx context.Context, wasm []byte, cache wazero.CompilationCache) error {
+	config := wazero.NewRuntimeConfig().
+		WithCloseOnContextDone(true).
+		WithMemoryLimitPages(uint32(min(m.limits.Memory/pageSize, 1<<16))).
+		WithDebugInfoEnabled(false)
+	if cache != nil {
+		config = config.WithCompilationCache(cache)
+	}
+	m.runtime, m.cache = wazero.NewRuntimeWithConfig(ctx, config), cache
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
+		return fmt.Errorf("offer WASI: %w", err)
+	}
+	if err := offer(ctx, m.runtime); err != nil {
+		return fmt.Errorf("offer %s: %w", abi.ImportModule, err)
+	}
+	// With a single worker the compiler does not look at ctx.
+	workers := experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0)))
+	var err error
+	m.compiled, err = m.runtime.CompileModule(workers, wasm)
+	return err
+}
+
+// SHA256 returns the digest of the module's file, in hex.
+func (m *Module) SHA256() string { return m.sha256 }
+
+// New makes a fresh instance and starts it. It fails when the module was built
+// for another major version of the ABI.
+func (m *Module) New(ctx context.Context) (*Instance, error) {
+	i := newInstance(m)
+	if err := i.start(ctx); err != nil {
+		i.Close(ctx)
+		return nil, err
+	}
+	return i, nil
+}
+
+// Close frees the compiled code. Instances still open are closed with it.
+func (m *Module) Close(ctx context.Context) error {
+	err := m.runtime.Close(ctx)
+	if m.cache != nil {
+		err = cmp.Or(err, m.cache.Close(ctx)) // not before the runtime, which runs its code
+	}
+	if err != nil {
+		return fmt.Errorf("close strategy %q: %w", m.name, err)
+	}
+	return nil
+}
+
+// instantiate leaves clocks and random numbers at wazero's defaults, which are
+// made up: a run depends on nothing but the session.
+func (m *Module) instantiate(ctx context.Context, output *ring) (api.Module, error) {
+	return m.runtime.InstantiateModule(ctx, m.compiled, wazero.NewModuleConfig().
+		WithName(""). // anonymous, so that there can be many
+		WithStartFunctions("_initialize").
+		WithStdout(output).
+		WithStderr(output))
+}

@@ -1,0 +1,59 @@
+package strategy
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/rocksnap/rocksnap/abi"
+)
+
+const (
+	ringSize     = 8 << 10 // bytes kept of what a guest prints
+	maxErrorText = 4 << 10 // bytes of the text of an error
+)
+
+// ring keeps the end of what a guest prints: a panic's text is nowhere else.
+type ring struct{ kept []byte }
+
+// Write never fails.
+func (r *ring) Write(p []byte) (int, error) {
+	r.kept = append(r.kept, p[max(0, len(p)-ringSize):]...)
+	if excess := len(r.kept) - ringSize; excess > 0 {
+		r.kept = append(r.kept[:0], r.kept[excess:]...)
+	}
+	return len(p), nil
+}
+
+// String returns what was kept, safe to print.
+func (r *ring) String() string { return strings.TrimSpace(printable(r.kept, true)) }
+
+// printable makes text of the guest harmless to a terminal and to a reader of
+// logs: one line cannot look like two, and no escape sequence survives.
+func printable(text []byte, keepLines bool) string {
+	var b strings.Builder
+	for _, r := range strings.ToValidUTF8(string(text), "\uFFFD") {
+		switch {
+		case keepLines && (r == '\n' || r == '\t'):
+			b.WriteRune(r)
+		case unicode.IsPrint(r) || r == ' ':
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return b.String()
+}
+
+// writeLog passes a line on, until the budget is used up.
+func (i *Instance) writeLog(level abi.Level, line []byte) {
+	if i.logged > i.module.limits.LogBytes {
+		return
+	}
+	i.logged += len(line) + 1
+	if i.logged > i.module.limits.LogBytes {
+		i.session.Log(abi.LevelWarn, "log limit reached, further lines are dropped")
+		return
+	}
+	i.session.Log(min(level, abi.LevelError), printable(line[:min(len(line), abi.MaxLogLine)], false))
+}

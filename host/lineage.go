@@ -1,0 +1,120 @@
+package host
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
+)
+
+// lineage is the identity of a database's history. RocksDB's own IDENTITY changes
+// when a checkpoint is opened elsewhere, so a restore leaves a note that says
+// which history goes on; a database without a note starts one of its own.
+type lineage struct {
+	id     string
+	origin blobOrigin
+}
+
+// noteFile is the note's name in the database directory. RocksDB leaves alone
+// what it does not know.
+const noteFile = "ROCKSNAP"
+
+// note is what a restore leaves in a database directory.
+type note struct {
+	Version  int               `json:"version"`
+	Lineage  string            `json:"lineage"`
+	Snapshot string            `json:"snapshot"`        // the one that was restored
+	Blobs    map[uint64]string `json:"blobs,omitempty"` // blob file number -> IDENTITY of its writer
+}
+
+// lineageSpace is the namespace in which a database's IDENTITY names a lineage.
+var lineageSpace = uuid.MustParse("6a0d9e52-58b8-4c8f-9a5e-0c7d3b1f2e64")
+
+// readLineage tells which history the database in dir belongs to.
+func readLineage(dir, identity string) (lineage, error) {
+	l := lineage{origin: blobOrigin{database: identity}}
+	text, err := os.ReadFile(filepath.Join(dir, noteFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		l.id = uuid.NewSHA1(lineageSpace, []byte(identity)).String()
+		return l, nil
+	}
+	if err != nil {
+		return l, fmt.Errorf("read lineage: %w", err)
+	}
+	var n note
+	if err := json.Unmarshal(text, &n); err != nil || n.Version != 1 || uuid.Validate(n.Lineage) != nil {
+		return l, problem(CodeFailed, fmt.Errorf("read lineage: %s is damaged", filepath.Join(dir, noteFile)),
+			"remove the file to start a new history; the next snapshot is then a full one")
+	}
+	l.id, l.origin.inherited = n.Lineage, n.Blobs
+	return l, nil
+}
+
+// writeNote leaves the note of a restore in dir.
+func writeNote(dir string, m *catalog.Manifest) error {
+	n := note{Version: 1, Lineage: m.Lineage, Snapshot: m.ID, Blobs: make(map[uint64]string)}
+	for _, f := range m.Contents {
+		if f.Kind == abi.KindBlob {
+			n.Blobs[f.Number] = blobWriter(f.Identity)
+		}
+	}
+	text, err := json.MarshalIndent(n, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(dir, noteFile), 0o644, func(w io.Writer) error {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	})
+}
+
+// history is what a session knows of committed snapshots. It is read before the
+// instant is captured and does not change afterwards.
+type history struct {
+	snapshots []catalog.Summary // oldest first
+}
+
+// bases lists the native snapshots of a lineage, newest first.
+func (h history) bases(lineage string) []abi.Base {
+	var list []abi.Base
+	for i := len(h.snapshots) - 1; i >= 0; i-- {
+		s := &h.snapshots[i]
+		if s.Lineage != lineage || s.Kind != catalog.KindNative {
+			continue
+		}
+		list = append(list, abi.Base{
+			Slot: s.Slot, CreatedMs: s.Created.UnixMilli(), Files: uint64(s.Files),
+			BytesFull: uint64(s.BytesFull), BytesNew: uint64(s.BytesNew), BytesReused: uint64(s.BytesReused),
+		})
+	}
+	return list
+}
+
+func (h history) has(slot uint64, lineage string) bool {
+	for _, b := range h.bases(lineage) {
+		if b.Slot == slot {
+			return true
+		}
+	}
+	return false
+}
+
+// latestBy returns the slot of the newest snapshot of a lineage that a strategy
+// took, or 0.
+func (h history) latestBy(strategy, lineage string) uint64 {
+	for i := len(h.snapshots) - 1; i >= 0; i-- {
+		if s := &h.snapshots[i]; s.Lineage == lineage && s.Strategy.Name == strategy {
+			return s.Slot
+		}
+	}
+	return 0
+}

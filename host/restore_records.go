@@ -1,0 +1,101 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/abi/canonical"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// restoreRecords makes a new database with the options and column families of
+// the snapshot, writes its records into tables beside it, and ingests these.
+func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, dir string, t *tally) error {
+	families := make([]string, len(m.Families))
+	for i, f := range m.Families {
+		families[i] = f.Name
+	}
+	db, err := rocks.Create(dir, m.Options, families)
+	if err != nil {
+		return err
+	}
+	tables := filepath.Join(dir, ".tables")
+	if err = os.Mkdir(tables, 0o755); err == nil {
+		err = r.load(ctx, m, db, tables, t)
+	}
+	if closed := db.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(tables)
+}
+
+// load imports every canonical file in parallel, and ingests the tables of each
+// column family at once.
+func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, dir string, t *tally) error {
+	var mu sync.Mutex // guards tables
+	tables := make(map[string][]string)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.workers)
+	for i := range m.Contents {
+		f := &m.Contents[i]
+		if f.Kind != abi.KindCanonical || f.Records == 0 {
+			continue
+		}
+		g.Go(func() error {
+			written, err := r.importFile(ctx, f, db, filepath.Join(dir, f.Name), t)
+			mu.Lock()
+			defer mu.Unlock()
+			tables[f.Family] = append(tables[f.Family], written...)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for family, files := range tables {
+		if err := db.Ingest(family, files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// importFile turns one canonical file into tables.
+func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, dir string, t *tally) ([]string, error) {
+	body, err := r.open(ctx, f, t)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	w, err := rocks.NewTableWriter(db, f.Family, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	reader, err := canonical.NewStreamReader(body)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.Name, err)
+	}
+	for block, err := range reader.Blocks() {
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", f.Name, err)
+		}
+		if err := w.AddBlock(block); err != nil {
+			return nil, fmt.Errorf("import %s: %w", f.Name, err)
+		}
+	}
+	t.file()
+	return w.Finish()
+}

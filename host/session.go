@@ -1,0 +1,291 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/abi/keygroup"
+	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// session is one run of a strategy: abi.Session over the database and the store.
+// Its methods belong to the goroutine that runs the strategy; what the workers
+// share with it stands in the ledger.
+type session struct {
+	host     *Host
+	id       string // UUID; the first part of every object's name
+	strategy string
+	config   []byte
+	started  time.Time
+	dry      bool // plan only: nothing is stored
+	empty    bool // the database holds nothing
+
+	ctx       context.Context // of the current phase
+	phase     abi.Phase
+	lineage   lineage
+	history   history
+	transfers *transfers
+	writers   sync.WaitGroup // objects being written piece by piece
+
+	base    *catalog.Manifest
+	shared  map[string]*catalog.File // shared files of the base, by identity
+	capture *capture
+	view    *rocks.View
+	ledger  ledger
+
+	committed map[string][]byte // state as of the latest snapshot
+	state     map[string][]byte // state as it will be committed; nil until changed
+	meta      map[string][]byte
+}
+
+var _ abi.Session = (*session)(nil)
+
+func (h *Host) newSession(ctx context.Context, strategy string, dry bool) *session {
+	s := &session{
+		host: h, id: uuid.Must(uuid.NewV7()).String(), strategy: strategy, dry: dry, ctx: ctx,
+		config: h.strategies.config(strategy), started: time.Now().UTC(), meta: make(map[string][]byte),
+	}
+	s.ledger.report = throttle("snapshot", h.report)
+	s.transfers = newTransfers(ctx, h.workers)
+	return s
+}
+
+// learn reads what has to be known before the instant: which history this is,
+// what is committed in it, and the strategy's state.
+func (s *session) learn() error {
+	identity, err := s.host.db.Identity()
+	if err != nil {
+		return err
+	}
+	if s.lineage, err = readLineage(s.host.db.Path(), identity); err != nil {
+		return err
+	}
+	if s.history.snapshots, err = s.host.List(s.ctx); err != nil && CodeOf(err) != CodeDamaged {
+		return err
+	}
+	slot := s.history.latestBy(s.strategy, s.lineage.id)
+	if slot == 0 {
+		return nil
+	}
+	latest, err := s.host.catalog.Manifest(s.ctx, slot)
+	if err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	s.committed = latest.State
+	return nil
+}
+
+// captureEmpty takes the instant of a database that holds nothing: only its
+// column families and options are kept, and no strategy is asked.
+func (s *session) captureEmpty() error {
+	s.empty = true
+	s.enter(s.ctx, abi.PhasePrepare)
+	_, err := s.View()
+	return err
+}
+
+// enter sets the phase and the context that blocking calls obey.
+func (s *session) enter(ctx context.Context, phase abi.Phase) { s.ctx, s.phase = ctx, phase }
+
+// allow fails with [abi.EPHASE] outside the given phases. The wasm adapter checks
+// this too, from the table; a strategy that runs natively meets it here.
+func (s *session) allow(call string, phases abi.Phase) error {
+	if s.phase&phases == 0 {
+		return fmt.Errorf("%s in %s: %w", call, s.phase, abi.EPHASE)
+	}
+	return s.ctx.Err()
+}
+
+// Info describes the run.
+func (s *session) Info() (abi.Info, error) {
+	info := abi.Info{ABI: abi.Version, Phase: s.phase, TimeMs: s.started.UnixMilli()}
+	if g := s.host.groups; g != nil {
+		info.GroupCount, info.GroupFirst, info.GroupLast = g.Count, g.First, g.Last
+		info.PrefixBytes = uint32(keygroup.PrefixBytes(g.Count))
+	}
+	return info, nil
+}
+
+// Config returns the strategy's table as JSON.
+func (s *session) Config() ([]byte, error) { return s.config, nil }
+
+// StateGet returns a value of the state, with this session's changes.
+func (s *session) StateGet(key string) ([]byte, error) {
+	state := s.committed
+	if s.state != nil {
+		state = s.state
+	}
+	value, ok := state[key]
+	if !ok {
+		return nil, fmt.Errorf("state %q: %w", key, abi.ENOENT)
+	}
+	return value, nil
+}
+
+// StatePut changes the state that will be committed.
+func (s *session) StatePut(key string, value []byte) error {
+	if err := s.allow("state_put", abi.PhasePrepare|abi.PhaseSnapshot); err != nil {
+		return err
+	}
+	return put(s.mutableState(), "state", key, value, abi.MaxState)
+}
+
+// StateDelete removes a key from the state that will be committed.
+func (s *session) StateDelete(key string) error {
+	if err := s.allow("state_delete", abi.PhasePrepare|abi.PhaseSnapshot); err != nil {
+		return err
+	}
+	delete(s.mutableState(), key)
+	return nil
+}
+
+func (s *session) mutableState() map[string][]byte {
+	if s.state == nil {
+		s.state = maps.Clone(s.committed)
+		if s.state == nil {
+			s.state = make(map[string][]byte)
+		}
+	}
+	return s.state
+}
+
+// MetaPut attaches metadata to the manifest.
+func (s *session) MetaPut(key string, value []byte) error {
+	if err := s.allow("meta_put", abi.PhasePrepare|abi.PhaseSnapshot); err != nil {
+		return err
+	}
+	return put(s.meta, "metadata", key, value, abi.MaxMeta)
+}
+
+// put copies a value into a small store with a limit on its total size.
+func put(m map[string][]byte, what, key string, value []byte, limit int) error {
+	if key == "" || len(key) > abi.MaxKey {
+		return fmt.Errorf("%s key of %d bytes: %w", what, len(key), abi.EINVAL)
+	}
+	total := len(key) + len(value)
+	for k, v := range m {
+		if k != key {
+			total += len(k) + len(v)
+		}
+	}
+	if total > limit {
+		return fmt.Errorf("%s of %d bytes, at most %d: %w", what, total, limit, abi.EQUOTA)
+	}
+	m[key] = append([]byte(nil), value...)
+	return nil
+}
+
+// Log writes a line to the host's log, under the strategy's name.
+func (s *session) Log(level abi.Level, message string) {
+	s.host.log.Log(s.ctx, slogLevel(level), message, "strategy", s.strategy)
+}
+
+// Progress passes on what the strategy says of itself.
+func (s *session) Progress(done, total uint64) {
+	s.ledger.strategyProgress(done, total)
+}
+
+// Checkpoint makes the checkpoint and lists it.
+func (s *session) Checkpoint() (int, error) {
+	if err := s.allow("checkpoint", abi.PhasePrepare); err != nil {
+		return 0, err
+	}
+	if s.view != nil {
+		return 0, fmt.Errorf("checkpoint beside a view: a snapshot is native or canonical: %w", abi.ECONFLICT)
+	}
+	if s.capture == nil {
+		c, err := s.host.checkpoint(s.id, s.lineage.origin)
+		if err != nil {
+			return 0, err
+		}
+		c.markBase(s.shared)
+		s.capture = c
+		s.ledger.expect(c.files)
+	}
+	return len(s.capture.files), nil
+}
+
+// View opens the read view.
+func (s *session) View() (int, error) {
+	if err := s.allow("view", abi.PhasePrepare); err != nil {
+		return 0, err
+	}
+	if s.capture != nil {
+		return 0, fmt.Errorf("view beside a checkpoint: a snapshot is native or canonical: %w", abi.ECONFLICT)
+	}
+	if s.view == nil {
+		v, err := s.host.db.View()
+		if err != nil {
+			return 0, err
+		}
+		s.view = v
+	}
+	return len(s.view.Families()), nil
+}
+
+// BasesRead lists committed native snapshots of this lineage, newest first.
+func (s *session) BasesRead(start int, dst []abi.Base) (int, error) {
+	if err := s.allow("bases_read", abi.PhasePrepare); err != nil {
+		return 0, err
+	}
+	bases := s.history.bases(s.lineage.id)
+	if start < 0 || start >= len(bases) {
+		return 0, nil
+	}
+	return copy(dst, bases[start:]), nil
+}
+
+// BaseUse chooses the base.
+func (s *session) BaseUse(slot uint64) error {
+	if err := s.allow("base_use", abi.PhasePrepare); err != nil {
+		return err
+	}
+	if !s.history.has(slot, s.lineage.id) {
+		return fmt.Errorf("base %d: %w", slot, abi.ENOENT)
+	}
+	if s.base != nil {
+		return fmt.Errorf("base %d: another base is in use: %w", slot, abi.ECONFLICT)
+	}
+	base, err := s.host.catalog.Manifest(s.ctx, slot)
+	if err != nil {
+		return fmt.Errorf("read base: %w", err)
+	}
+	s.base, s.shared = base, sharedFiles(base)
+	if s.capture != nil {
+		s.capture.markBase(s.shared)
+	}
+	return nil
+}
+
+// sharedFiles indexes what a later snapshot may reuse of a manifest.
+func sharedFiles(m *catalog.Manifest) map[string]*catalog.File {
+	shared := make(map[string]*catalog.File)
+	for i := range m.Contents {
+		f := &m.Contents[i]
+		if f.Scope == abi.ScopeShared && f.Identity != "" {
+			shared[f.Identity] = f
+		}
+	}
+	return shared
+}
+
+// close ends the run, whose context has ended: first whoever still reads the
+// checkpoint or the view, then these.
+func (s *session) close() error {
+	s.transfers.stop()
+	s.writers.Wait()
+	if s.view != nil {
+		s.view.Close()
+	}
+	if s.capture == nil {
+		return nil
+	}
+	return s.host.removeCheckpoint(s.capture.dir)
+}

@@ -1,0 +1,227 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/internal/catalog"
+)
+
+// SnapshotOptions says how a snapshot is taken.
+type SnapshotOptions struct {
+	Strategy string            // "" for the one that the configuration names
+	Labels   map[string]string // shown in lists
+	Meta     map[string][]byte // of the application, for example source offsets
+}
+
+// Operation is a snapshot under way: its instant is captured.
+type Operation struct {
+	host     *Host
+	session  *session
+	strategy instance // nil for an empty database
+	options  SnapshotOptions
+	release  func() // of the lease on the database
+	cancel   context.CancelFunc
+	prepared time.Duration
+
+	done     chan struct{}
+	manifest *Manifest
+	err      error
+}
+
+// Snapshot takes a snapshot and returns its manifest: [Host.Begin], then
+// [Operation.Wait].
+func (h *Host) Snapshot(ctx context.Context, o SnapshotOptions) (*Manifest, error) {
+	op, err := h.Begin(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return op.Wait()
+}
+
+// Begin captures the instant of a snapshot and returns. Writes after it are not
+// part of the snapshot. The rest runs in the background until Wait returns;
+// cancelling ctx cancels it.
+func (h *Host) Begin(ctx context.Context, o SnapshotOptions) (*Operation, error) {
+	if h.writer == nil {
+		return nil, errors.New("snapshot: the host was opened without a writer")
+	}
+	op, err := h.begin(ctx, o, false)
+	if err != nil {
+		return nil, err
+	}
+	go op.run(op.commit)
+	return op, nil
+}
+
+func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operation, error) {
+	if o.Strategy == "" {
+		o.Strategy = h.cfg.Snapshot.Strategy
+	}
+	release, err := h.db.Acquire()
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	op := &Operation{host: h, options: o, release: release, cancel: cancel, done: make(chan struct{})}
+	op.session = h.newSession(ctx, o.Strategy, dry)
+	if err := op.prepare(ctx); err != nil {
+		op.settle(nil, err)
+		return nil, op.err
+	}
+	return op, nil
+}
+
+// prepare is the synchronous phase, and what has to be known before it.
+func (op *Operation) prepare(ctx context.Context) error {
+	s := op.session
+	if !s.dry {
+		if err := op.host.writer.Announce(ctx, s.id); err != nil {
+			return fenced(err)
+		}
+	}
+	if err := s.learn(); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	empty, err := op.host.db.Empty()
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if empty {
+		return s.captureEmpty()
+	}
+	if op.strategy, err = op.host.strategies.start(ctx, s.strategy); err != nil {
+		return err
+	}
+	s.enter(ctx, abi.PhaseInit)
+	if err := op.strategy.Init(ctx, s); err != nil {
+		return problem(CodePlugin, err, "check [strategies."+s.strategy+".config]")
+	}
+	s.started = time.Now().UTC()
+	s.enter(ctx, abi.PhasePrepare)
+	if err := op.strategy.Prepare(ctx, s); err != nil {
+		return op.blame("prepare", err)
+	}
+	op.prepared = time.Since(s.started)
+	return nil
+}
+
+// run is the asynchronous phase: transfer, seal, and what publish does with it.
+func (op *Operation) run(publish func(context.Context, *Manifest) error) {
+	ctx, s := op.session.ctx, op.session
+	s.enter(ctx, abi.PhaseSnapshot)
+	if op.strategy != nil {
+		if err := op.strategy.Snapshot(ctx, s); err != nil {
+			op.settle(nil, op.blame("snapshot", err))
+			return
+		}
+	}
+	m, err := s.seal()
+	if err != nil {
+		op.settle(nil, problem(CodePlugin, fmt.Errorf("strategy %q: seal: %w", s.strategy, err), "nothing was published; the strategy is at fault"))
+		return
+	}
+	m.Labels = op.options.Labels
+	maps.Copy(m.Meta, op.options.Meta)
+	m.PrepareMs, m.TotalMs = milliseconds(op.prepared), milliseconds(time.Since(s.started))
+	op.settle(m, publish(ctx, m))
+}
+
+// commit publishes the snapshot. Once it has begun it is not cancelled: a commit
+// whose outcome is unknown would help nobody.
+func (op *Operation) commit(ctx context.Context, m *Manifest) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if wasm := op.host.strategies.module(op.session.strategy); wasm != nil {
+		if _, err := op.host.catalog.PutModule(ctx, wasm); err != nil {
+			return err
+		}
+	}
+	if err := op.host.writer.Commit(ctx, m); err != nil {
+		return fenced(err)
+	}
+	return nil
+}
+
+// fenced gives the error of a stale writer its code and hint.
+func fenced(err error) error {
+	if errors.Is(err, catalog.ErrFenced) {
+		return problem(CodeFenced, err, "another host took over this database; stop this one")
+	}
+	return err
+}
+
+// settle ends the operation, one way or the other, and leaves nothing behind but
+// what is committed. Objects of a failed one are swept by prune.
+func (op *Operation) settle(m *Manifest, err error) {
+	defer close(op.done)
+	defer op.release()
+	op.manifest, op.err = m, err
+	if err != nil {
+		op.manifest = nil
+	}
+	s := op.session
+	ctx := context.WithoutCancel(s.ctx)
+	op.notify(ctx)
+	op.cancel()
+	var leftovers []error
+	if op.strategy != nil {
+		leftovers = append(leftovers, op.strategy.Close(ctx))
+	}
+	leftovers = append(leftovers, s.close())
+	if !s.dry && !errors.Is(err, blob.ErrUnknownOutcome) {
+		// While nobody knows whether the commit took place, the intent protects
+		// what it may refer to.
+		leftovers = append(leftovers, op.host.writer.Withdraw(ctx, s.id))
+	}
+	if err := errors.Join(leftovers...); err != nil {
+		op.host.log.Warn("snapshot left something behind", "snapshot", s.id, "error", err)
+	}
+}
+
+// notify tells the strategy what became of its snapshot. It can change nothing.
+func (op *Operation) notify(ctx context.Context) {
+	if op.strategy == nil || op.session.dry {
+		return
+	}
+	note := abi.Notification{Event: abi.EventAborted}
+	if op.err == nil {
+		note = abi.Notification{Event: abi.EventComplete, Slot: op.manifest.Slot}
+	}
+	op.session.enter(ctx, abi.PhaseNotify)
+	if err := op.strategy.Notify(ctx, op.session, note); err != nil {
+		op.host.log.Warn("strategy failed on a notification", "strategy", op.session.strategy, "event", note.Event, "error", err)
+	}
+}
+
+// blame tells a failure of the store or the database, which the strategy merely
+// passed on, from one of the strategy.
+func (op *Operation) blame(phase string, err error) error {
+	s := op.session
+	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
+		return fmt.Errorf("%s: %w", phase, cause)
+	}
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", phase, context.Cause(s.ctx))
+	}
+	return problem(CodePlugin, err, "")
+}
+
+// Wait returns the committed manifest, or why there is none.
+func (op *Operation) Wait() (*Manifest, error) {
+	<-op.done
+	return op.manifest, op.err
+}
+
+// Cancel makes Wait fail soon, unless the snapshot is being committed.
+func (op *Operation) Cancel() { op.cancel() }
+
+// ID returns the id that the snapshot will have.
+func (op *Operation) ID() string { return op.session.id }
