@@ -27,11 +27,9 @@ import (
 // Host owns or borrows a database and takes snapshots of it.
 type Host struct {
 	*Repository
-	db         database
-	strategies *strategies
-	flush      rocks.Flush
-	groups     *catalog.KeyGroups
-	writer     *catalog.Writer // nil when opened with ReadOnlyRepository
+	db     database
+	flush  rocks.Flush
+	writer *catalog.Writer // nil when opened with ReadOnlyRepository
 }
 
 // database is what snapshots need of RocksDB.
@@ -54,14 +52,7 @@ func Open(ctx context.Context, cfg *config.Config, options ...Option) (*Host, er
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{
-		Repository: r,
-		strategies: &strategies{cfg: cfg, native: s.native, cache: s.cache, modules: make(map[string]*loaded)},
-		flush:      rocks.Flush(cfg.Snapshot.Flush),
-	}
-	if g := cfg.KeyGroups; g != nil {
-		h.groups = &catalog.KeyGroups{Count: g.Count, First: g.Range.First, Last: g.Range.Last}
-	}
+	h := &Host{Repository: r, flush: rocks.Flush(cfg.Snapshot.Flush)}
 	if h.db, err = openDatabase(cfg, s); err != nil {
 		return nil, err
 	}
@@ -132,12 +123,16 @@ func (h *Host) Close() error {
 
 // checkpoint makes and reads the checkpoint of a session, in a folder beside the
 // database, since hard links do not cross file systems.
-func (h *Host) checkpoint(session string, origin blobOrigin) (*capture, error) {
-	dir := filepath.Join(rocks.Staging(h.db.Path()), "checkpoint-"+session)
+func (h *Host) checkpoint(origin blobOrigin) (*capture, error) {
+	dir := filepath.Join(rocks.Staging(h.db.Path()), rocks.CheckpointName())
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	if err := h.db.Checkpoint(dir, h.flush); err != nil {
+	err := h.db.Checkpoint(dir, h.flush)
+	if errors.Is(err, rocks.ErrNeedsWrite) {
+		return nil, problem(CodeUsage, fmt.Errorf("checkpoint: %w", err), "open the database for writing, or set [snapshot] flush = \"auto\"")
+	}
+	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	c, err := readCapture(dir, origin)

@@ -25,13 +25,15 @@ type File = catalog.File
 // Repository is the place where the snapshots of a database are kept. It needs
 // no database to list, restore or verify them.
 type Repository struct {
-	cfg     *config.Config
-	name    string // of the database within the repository
-	store   blob.Store
-	catalog *catalog.Catalog
-	workers int
-	log     *slog.Logger
-	report  func(Progress)
+	cfg        *config.Config
+	name       string             // of the database within the repository
+	groups     *catalog.KeyGroups // nil when the application declares none
+	store      blob.Store
+	catalog    *catalog.Catalog
+	strategies *strategies
+	workers    int
+	log        *slog.Logger
+	report     func(Progress)
 }
 
 // Init creates the repository that the configuration names. It fails when there
@@ -59,6 +61,10 @@ func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repos
 	r := &Repository{
 		cfg: cfg, name: cfg.Repository.Name, store: s.store,
 		workers: cfg.Repository.Transfer.Workers, log: s.log, report: s.report,
+		strategies: &strategies{cfg: cfg, native: s.native, cache: s.cache, modules: make(map[string]*loaded)},
+	}
+	if g := cfg.KeyGroups; g != nil {
+		r.groups = &catalog.KeyGroups{Count: g.Count, First: g.Range.First, Last: g.Range.Last}
 	}
 	if r.store == nil {
 		store, err := dir.Open(cfg.Repository.Dir())

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -122,27 +123,37 @@ func (r *Repository) restoreNative(ctx context.Context, m *Manifest, dir string,
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	var current *File
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.workers)
-	for i := range m.Contents {
-		f := &m.Contents[i]
-		switch f.Kind {
-		case abi.KindStream: // has a meaning for its strategy only
-			continue
-		case abi.KindCurrent:
-			current = f
-			continue
-		}
-		g.Go(func() error { return r.fetch(gctx, f, dir, t) })
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	if current == nil {
+	i := slices.IndexFunc(m.Contents, func(f File) bool { return f.Kind == abi.KindCurrent })
+	if i < 0 {
 		return fmt.Errorf("the manifest lists no CURRENT: %w", abi.ECORRUPT)
 	}
+	current := &m.Contents[i]
+	fetch := func(ctx context.Context, f *File) error {
+		if f == current || f.Kind == abi.KindStream { // a stream has a meaning for its strategy only
+			return nil
+		}
+		return r.fetch(ctx, f, dir, t)
+	}
+	if err := r.fetchAll(ctx, m, fetch); err != nil {
+		return err
+	}
 	return r.fetch(ctx, current, dir, t)
+}
+
+// fetchAll fetches the files as the snapshot's strategy wishes, if it may and
+// does, or else all in parallel.
+func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(context.Context, *File) error) error {
+	if r.steered(m) {
+		if done, err := r.steer(ctx, m, fetch); done || err != nil {
+			return err
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.workers)
+	for i := range m.Contents {
+		g.Go(func() error { return fetch(ctx, &m.Contents[i]) })
+	}
+	return g.Wait()
 }
 
 // fetch writes a file durably, and checks its digest while it does.

@@ -26,7 +26,10 @@ func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, dir string
 		return err
 	}
 	tables := filepath.Join(dir, ".tables")
-	if err = os.Mkdir(tables, 0o755); err == nil {
+	if err = sameOrder(m, db); err == nil {
+		err = os.Mkdir(tables, 0o755)
+	}
+	if err == nil {
 		err = r.load(ctx, m, db, tables, t)
 	}
 	if closed := db.Close(); err == nil {
@@ -36,6 +39,26 @@ func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, dir string
 		return err
 	}
 	return os.RemoveAll(tables)
+}
+
+// sameOrder refuses a database that orders keys otherwise than the snapshot does:
+// RocksDB drops a comparator that it does not know from its options.
+func sameOrder(m *Manifest, db *rocks.DB) error {
+	view, err := db.View()
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	made := make(map[string]string)
+	for _, f := range view.Families() {
+		made[f.Name] = f.Comparator
+	}
+	for _, f := range m.Families {
+		if made[f.Name] != f.Comparator {
+			return fmt.Errorf("column family %q needs the comparator %s, which this program does not have", f.Name, f.Comparator)
+		}
+	}
+	return nil
 }
 
 // load imports every canonical file in parallel, and ingests the tables of each

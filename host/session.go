@@ -201,7 +201,7 @@ func (s *session) Checkpoint() (int, error) {
 		return 0, fmt.Errorf("checkpoint beside a view: a snapshot is native or canonical: %w", abi.ECONFLICT)
 	}
 	if s.capture == nil {
-		c, err := s.host.checkpoint(s.id, s.lineage.origin)
+		c, err := s.host.checkpoint(s.lineage.origin)
 		if err != nil {
 			return 0, err
 		}
@@ -274,6 +274,18 @@ func sharedFiles(m *catalog.Manifest) map[string]*catalog.File {
 		}
 	}
 	return shared
+}
+
+// blame tells a failure of the store or the database, which the strategy merely
+// passed on, from one of the strategy.
+func (s *session) blame(err error) error {
+	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
+		return fmt.Errorf("%s: %w", s.phase, cause)
+	}
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", s.phase, context.Cause(s.ctx))
+	}
+	return problem(CodePlugin, err, "")
 }
 
 // close ends the run, whose context has ended: first whoever still reads the

@@ -59,7 +59,7 @@ func (s *session) Upload(reqs []abi.Upload) (int, error) {
 		if err != nil {
 			return i, err
 		}
-		if err := checkScope(f, r.Scope); err != nil {
+		if err := checkUpload(f, r); err != nil {
 			return i, err
 		}
 		if !s.transfers.submit(s.upload(r, f)) {
@@ -69,13 +69,13 @@ func (s *session) Upload(reqs []abi.Upload) (int, error) {
 	return len(reqs), nil
 }
 
-// checkScope allows sharing only what a later snapshot can recognise.
-func checkScope(f *capturedFile, scope abi.Scope) error {
+// checkUpload allows sharing only what a later snapshot can recognise.
+func checkUpload(f *capturedFile, r abi.Upload) error {
 	const shareable = abi.FileImmutable | abi.FileIdentified
 	switch {
-	case scope > abi.ScopeShared:
-		return fmt.Errorf("%s: scope %d: %w", f.entry.Name, scope, abi.EINVAL)
-	case scope == abi.ScopeShared && f.record.Flags&shareable != shareable:
+	case r.Scope > abi.ScopeShared || r.Flags != 0:
+		return fmt.Errorf("%s: scope %d, flags %#x: %w", f.entry.Name, r.Scope, r.Flags, abi.EINVAL)
+	case r.Scope == abi.ScopeShared && f.record.Flags&shareable != shareable:
 		return fmt.Errorf("%s cannot be shared: it is mutable or has no identity: %w", f.entry.Name, abi.EINVAL)
 	}
 	return nil
@@ -85,7 +85,7 @@ func (s *session) upload(r abi.Upload, f *capturedFile) *request {
 	return &request{
 		completion: abi.Completion{User: r.User, Op: abi.OpUpload},
 		failed:     s.ledger.fail,
-		tasks: []func(context.Context, *abi.Completion) error{func(ctx context.Context, c *abi.Completion) error {
+		tasks: []task{func(ctx context.Context, c *abi.Completion) error {
 			if err := s.ledger.begin(r.File, f.entry.Name); err != nil {
 				return err
 			}
@@ -170,6 +170,9 @@ func (s *session) Reuse(reqs []abi.Reuse) (int, error) {
 		if err != nil {
 			return i, err
 		}
+		if r.Flags != 0 {
+			return i, fmt.Errorf("%s: flags %#x: %w", f.entry.Name, r.Flags, abi.EINVAL)
+		}
 		if f.record.Flags&abi.FileInBase == 0 {
 			return i, fmt.Errorf("%s is not in the base: %w", f.entry.Name, abi.ECONFLICT)
 		}
@@ -184,7 +187,7 @@ func (s *session) reuse(r abi.Reuse, f *capturedFile) *request {
 	return &request{
 		completion: abi.Completion{User: r.User, Op: abi.OpReuse},
 		failed:     s.ledger.note,
-		tasks: []func(context.Context, *abi.Completion) error{func(ctx context.Context, c *abi.Completion) error {
+		tasks: []task{func(ctx context.Context, c *abi.Completion) error {
 			if err := s.ledger.begin(r.File, f.entry.Name); err != nil {
 				s.ledger.fail(err)
 				return err

@@ -131,6 +131,9 @@ func (s *session) Export(reqs []abi.Export) (int, error) {
 		if err != nil {
 			return i, err
 		}
+		if r.Flags != 0 || r.Codec > abi.CodecZstd {
+			return i, fmt.Errorf("export: codec %d, flags %#x: %w", r.Codec, r.Flags, abi.EINVAL)
+		}
 		if !s.transfers.submit(s.export(r, keys)) {
 			return i, nil
 		}

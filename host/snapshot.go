@@ -105,7 +105,7 @@ func (op *Operation) prepare(ctx context.Context) error {
 	s.started = time.Now().UTC()
 	s.enter(ctx, abi.PhasePrepare)
 	if err := op.strategy.Prepare(ctx, s); err != nil {
-		return op.blame("prepare", err)
+		return s.blame(err)
 	}
 	op.prepared = time.Since(s.started)
 	return nil
@@ -117,7 +117,7 @@ func (op *Operation) run(publish func(context.Context, *Manifest) error) {
 	s.enter(ctx, abi.PhaseSnapshot)
 	if op.strategy != nil {
 		if err := op.strategy.Snapshot(ctx, s); err != nil {
-			op.settle(nil, op.blame("snapshot", err))
+			op.settle(nil, s.blame(err))
 			return
 		}
 	}
@@ -199,19 +199,6 @@ func (op *Operation) notify(ctx context.Context) {
 	if err := op.strategy.Notify(ctx, op.session, note); err != nil {
 		op.host.log.Warn("strategy failed on a notification", "strategy", op.session.strategy, "event", note.Event, "error", err)
 	}
-}
-
-// blame tells a failure of the store or the database, which the strategy merely
-// passed on, from one of the strategy.
-func (op *Operation) blame(phase string, err error) error {
-	s := op.session
-	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
-		return fmt.Errorf("%s: %w", phase, cause)
-	}
-	if s.ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", phase, context.Cause(s.ctx))
-	}
-	return problem(CodePlugin, err, "")
 }
 
 // Wait returns the committed manifest, or why there is none.

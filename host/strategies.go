@@ -22,6 +22,7 @@ import (
 type instance interface {
 	abi.Strategy
 	abi.Notifier
+	abi.Restorer
 	Close(ctx context.Context) error
 }
 
@@ -76,6 +77,15 @@ func (n nativeInstance) Notify(ctx context.Context, s abi.Session, note abi.Noti
 		return n.wrap(abi.PhaseNotify, notifier.Notify(ctx, s, note))
 	}
 	return nil
+}
+
+// Restore steers a restore, where the type wants it; else [abi.ENOSYS].
+func (n nativeInstance) Restore(ctx context.Context, s abi.Session) error {
+	restorer, ok := n.strategy.(abi.Restorer)
+	if !ok {
+		return abi.ENOSYS
+	}
+	return n.wrap(abi.PhaseRestore, restorer.Restore(ctx, s))
 }
 
 // Close does nothing: there is no instance to discard.

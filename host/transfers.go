@@ -24,11 +24,14 @@ type transfers struct {
 	pending int          // requests whose completion has not been read
 }
 
+// task is a part of a request; it says in the completion what it moved.
+type task func(context.Context, *abi.Completion) error
+
 // request is one line of work for the workers: its tasks run in parallel, and
 // the last to end yields the completion.
 type request struct {
 	completion abi.Completion
-	tasks      []func(context.Context, *abi.Completion) error
+	tasks      []task
 	failed     func(error)
 }
 
@@ -69,10 +72,10 @@ func (t *transfers) submit(r *request) bool {
 	)
 	t.pending++
 	t.queued.Add(int64(left))
-	for _, task := range r.tasks {
+	for _, run := range r.tasks {
 		t.tasks <- func(ctx context.Context) {
 			var part abi.Completion
-			err := task(ctx, &part)
+			err := run(ctx, &part)
 			mu.Lock()
 			defer mu.Unlock()
 			left--

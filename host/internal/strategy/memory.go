@@ -47,10 +47,12 @@ type unread struct {
 }
 
 // input copies records out of the guest's memory, since the session may keep
-// them. A record longer than ours is cut, a shorter one filled up with zeroes.
+// them. A record longer than ours is cut. One shorter than ours is refused: there
+// is no older guest, and a tiny one would make the host allocate many times what
+// the guest does.
 func input[R abi.Record](i *Instance, ptr, count, recSize uint32) ([]R, error) {
-	if recSize == 0 {
-		return nil, fmt.Errorf("rec_size is 0: %w", abi.EINVAL)
+	if recSize < uint32(abi.Size[R]()) {
+		return nil, fmt.Errorf("rec_size %d is less than that of ABI 1.0: %w", recSize, abi.EINVAL)
 	}
 	src := i.bytes(ptr, uint64(count)*uint64(recSize))
 	records := make([]R, count)
@@ -68,7 +70,7 @@ func input[R abi.Record](i *Instance, ptr, count, recSize uint32) ([]R, error) {
 // output has the guest's memory filled with records. When the guest knows them
 // as we do, the session writes right where the guest will read.
 func output[R abi.Record](i *Instance, buf, limit, recSize uint32, fill func([]R) (int, error)) (int, error) {
-	if recSize == 0 || limit > 0 && limit < recSize {
+	if recSize < uint32(abi.Size[R]()) || limit > 0 && limit < recSize {
 		return 0, fmt.Errorf("limit %d, rec_size %d: %w", limit, recSize, abi.EINVAL)
 	}
 	dst := i.bytes(buf, uint64(limit))

@@ -1,0 +1,103 @@
+package host_test
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/config"
+	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// backwards uploads everything, and restores from the last file to the first.
+type backwards struct {
+	skip    int // files not to fetch
+	twice   bool
+	fetched *[]string
+}
+
+func (backwards) Init(context.Context, abi.Session) error { return nil }
+
+func (backwards) Prepare(_ context.Context, s abi.Session) error {
+	_, err := s.Checkpoint()
+	return err
+}
+
+func (backwards) Snapshot(ctx context.Context, s abi.Session) error {
+	return abi.UploadAll(ctx, s, abi.ScopePrivate)
+}
+
+func (b backwards) Restore(_ context.Context, s abi.Session) error {
+	files := make([]abi.File, 100)
+	n, err := s.FilesRead(0, files)
+	if err != nil {
+		return err
+	}
+	for i := n - 1; i >= b.skip; i-- {
+		name, err := s.FileName(files[i].ID)
+		if err != nil {
+			return err
+		}
+		*b.fetched = append(*b.fetched, name)
+		reqs := []abi.Fetch{{File: files[i].ID}, {File: files[i].ID}}[:1]
+		if b.twice {
+			reqs = reqs[:2]
+		}
+		if _, err := s.Fetch(reqs); err != nil {
+			return err
+		}
+		if _, err := s.Wait(make([]abi.Completion, 1)); err != nil {
+			return err
+		}
+	}
+	_, err = s.Checkpoint()
+	if abi.ErrnoOf(err) != abi.EPHASE {
+		return assert.AnError
+	}
+	return nil
+}
+
+func TestStrategySteersItsRestore(t *testing.T) {
+	db := dbtest.New(t, rocks.Creation{})
+	dbtest.Fill(t, db, "default", 1, 100)
+	cfg := dbtest.Config(t, db)
+	var fetched []string
+	strategy := backwards{fetched: &fetched}
+	opened := host.WithStrategy("backwards", func() abi.Strategy { return strategy })
+	h, err := host.Open(t.Context(), cfg, host.Offline(), opened, host.WithModuleCache(dbtest.Cache()))
+	require.NoError(t, err)
+	defer h.Close()
+	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "backwards"})
+	require.NoError(t, err)
+
+	restore := func(b backwards, allow ...string) (string, error) {
+		strategy, fetched = b, nil
+		strategy.fetched = &fetched
+		cfg.Strategies["backwards"] = config.Strategy{Allow: allow}
+		target := filepath.Join(t.TempDir(), "restored")
+		_, err := h.Restore(t.Context(), m.ID, target)
+		return target, err
+	}
+	target, err := restore(backwards{}, "restore")
+	require.NoError(t, err)
+	assert.Equal(t, dbtest.Digest(t, db), dbtest.Digest(t, target))
+	assert.Len(t, fetched, m.Files)
+
+	target, err = restore(backwards{skip: 2}, "restore")
+	assert.ErrorIs(t, err, abi.EINCOMPLETE)
+	assert.ErrorContains(t, err, "did not fetch")
+	assert.NoDirExists(t, target)
+
+	_, err = restore(backwards{twice: true}, "restore")
+	assert.ErrorIs(t, err, abi.ECONFLICT)
+
+	_, err = restore(backwards{skip: 2})
+	require.NoError(t, err, "without the grant nobody is asked")
+	assert.Empty(t, fetched)
+}
