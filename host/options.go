@@ -19,6 +19,7 @@ type settings struct {
 	offline  bool
 	reader   bool
 	native   map[string]func() abi.Strategy
+	wrap     func(abi.Session) abi.Session
 	store    blob.Store
 	log      *slog.Logger
 	report   func(Progress)
@@ -53,6 +54,13 @@ func ReadOnlyRepository() Option { return func(s *settings) { s.reader = true } 
 // a name. open is called once for each snapshot.
 func WithStrategy(name string, open func() abi.Strategy) Option {
 	return func(s *settings) { s.native[name] = open }
+}
+
+// WithSessionWrapper gives strategies the session that wrap returns in place of
+// the host's own, once for each phase. It is for tests of strategies: to watch
+// their calls, or to fail some. What the host proves does not pass through it.
+func WithSessionWrapper(wrap func(abi.Session) abi.Session) Option {
+	return func(s *settings) { s.wrap = wrap }
 }
 
 // WithStore replaces the store that the configuration's url names.

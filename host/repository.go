@@ -61,7 +61,7 @@ func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repos
 	r := &Repository{
 		cfg: cfg, name: cfg.Repository.Name, store: s.store,
 		workers: cfg.Repository.Transfer.Workers, log: s.log, report: s.report,
-		strategies: &strategies{cfg: cfg, native: s.native, cache: s.cache, modules: make(map[string]*loaded)},
+		strategies: &strategies{cfg: cfg, native: s.native, wrap: s.wrap, cache: s.cache, modules: make(map[string]*loaded)},
 	}
 	if g := cfg.KeyGroups; g != nil {
 		r.groups = &catalog.KeyGroups{Count: g.Count, First: g.Range.First, Last: g.Range.Last}

@@ -288,6 +288,18 @@ func (s *session) blame(err error) error {
 	return problem(CodePlugin, err, "")
 }
 
+// refuse explains why a snapshot could not be sealed. A failure that the strategy
+// has ignored is named too.
+func (s *session) refuse(err error) error {
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("snapshot: %w", context.Cause(s.ctx))
+	}
+	if cause := s.ledger.cause(); cause != nil {
+		err = fmt.Errorf("%w, after: %w", err, cause)
+	}
+	return problem(CodePlugin, fmt.Errorf("strategy %q: seal: %w", s.strategy, err), "nothing was published; the strategy is at fault")
+}
+
 // close ends the run, whose context has ended: first whoever still reads the
 // checkpoint or the view, then these.
 func (s *session) close() error {

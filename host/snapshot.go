@@ -123,7 +123,7 @@ func (op *Operation) run(publish func(context.Context, *Manifest) error) {
 	}
 	m, err := s.seal()
 	if err != nil {
-		op.settle(nil, problem(CodePlugin, fmt.Errorf("strategy %q: seal: %w", s.strategy, err), "nothing was published; the strategy is at fault"))
+		op.settle(nil, s.refuse(err))
 		return
 	}
 	m.Labels = op.options.Labels

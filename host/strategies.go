@@ -30,6 +30,7 @@ type instance interface {
 type strategies struct {
 	cfg    *config.Config
 	native map[string]func() abi.Strategy
+	wrap   func(abi.Session) abi.Session // nil for none
 	cache  string
 
 	mu      sync.Mutex // guards modules
@@ -93,6 +94,14 @@ func (nativeInstance) Close(context.Context) error { return nil }
 
 // start returns a fresh instance of the named strategy.
 func (s *strategies) start(ctx context.Context, name string) (instance, error) {
+	started, err := s.launch(ctx, name)
+	if err != nil || s.wrap == nil {
+		return started, err
+	}
+	return watched{started, s.wrap}, nil
+}
+
+func (s *strategies) launch(ctx context.Context, name string) (instance, error) {
 	if open, ok := s.native[name]; ok {
 		return nativeInstance{name, open()}, nil
 	}

@@ -68,6 +68,12 @@ func Borrow(db *grocksdb.DB, path string, families []*grocksdb.ColumnFamilyHandl
 	return &DB{path: path, instance: newInstance(db, families), borrowed: true}
 }
 
+// Lend returns what [Borrow] takes, for one more DB over the same instance. It
+// is to be closed before db is.
+func (db *DB) Lend() (*grocksdb.DB, []*grocksdb.ColumnFamilyHandle) {
+	return db.instance.db, db.instance.handles
+}
+
 // Path returns the directory of the database.
 func (db *DB) Path() string { return db.path }
 
