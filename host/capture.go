@@ -3,7 +3,6 @@ package host
 import (
 	"cmp"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -249,30 +248,6 @@ func mergeOperator(options, family string) string {
 		}
 	}
 	return ""
-}
-
-// latestOptions returns the text of the newest OPTIONS file of a database
-// directory, or "" when it has none.
-func latestOptions(dir string) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", fmt.Errorf("read options: %w", err)
-	}
-	var newest string
-	var highest uint64
-	for _, e := range entries {
-		if kind, number, ok := version.FileKind(e.Name()); ok && kind == abi.KindOptions && number >= highest {
-			newest, highest = e.Name(), number
-		}
-	}
-	if newest == "" {
-		return "", nil
-	}
-	text, err := os.ReadFile(filepath.Join(dir, newest))
-	if errors.Is(err, os.ErrNotExist) { // replaced meanwhile by a newer one
-		return latestOptions(dir)
-	}
-	return string(text), err
 }
 
 func names[V any](set map[string]V) string {

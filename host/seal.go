@@ -113,7 +113,7 @@ func (s *session) sealRecords(m *catalog.Manifest) error {
 		m.ContentDigest = canonical.Database(sums)
 	}
 	var err error
-	m.Options, err = latestOptions(s.host.db.Path())
+	m.Options, err = rocks.OptionsText(s.host.db.Path())
 	for i := range m.Families {
 		m.Families[i].MergeOperator = mergeOperator(m.Options, m.Families[i].Name)
 	}

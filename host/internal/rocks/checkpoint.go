@@ -10,9 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"github.com/rocksnap/rocksnap/abi"
-	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
 // ErrCrossDevice reports a checkpoint directory into which the database's files
@@ -149,11 +146,14 @@ func (o *Offline) copyTo(dir string, logs []string) error {
 			return err
 		}
 	}
-	options, err := o.newestOptions()
+	options, err := newestOptions(o.path)
 	if err != nil {
 		return err
 	}
-	for _, name := range append(logs, options...) {
+	if options != "" {
+		logs = append(logs, options)
+	}
+	for _, name := range logs {
 		if err := o.copyFile(dir, name, math.MaxInt64); err != nil {
 			return err
 		}
@@ -176,22 +176,6 @@ func (o *Offline) liveNames() []string {
 		}
 	}
 	return names
-}
-
-// newestOptions names the newest OPTIONS file, if there is any.
-func (o *Offline) newestOptions() ([]string, error) {
-	entries, err := os.ReadDir(o.path)
-	if err != nil {
-		return nil, err
-	}
-	var newest []string
-	var highest uint64
-	for _, e := range entries {
-		if kind, number, ok := version.FileKind(e.Name()); ok && kind == abi.KindOptions && number >= highest {
-			newest, highest = []string{e.Name()}, number
-		}
-	}
-	return newest, nil
 }
 
 // copyFile copies a file, or its first limit bytes, into dir.
