@@ -40,14 +40,20 @@ func (c *Config) Effective() []Setting {
 
 func (c *Config) effectiveFields() []field {
 	fields := c.fields()
-	for _, name := range sortedKeys(c.Strategies) {
+	for _, name := range c.Used() {
 		s := c.Strategies[name]
-		own := s.fields(name)
-		if name == c.Snapshot.Strategy || slices.ContainsFunc(own, c.isGiven) || builtin[name] == nil {
-			fields = append(fields, own...)
-		}
+		fields = append(fields, s.fields(name)...)
 	}
 	return fields
+}
+
+// Used lists the strategies that are chosen, or that the file or the environment
+// describes: all but the built-in ones that nobody asked for.
+func (c *Config) Used() []string {
+	return slices.DeleteFunc(sortedKeys(c.Strategies), func(name string) bool {
+		s := c.Strategies[name]
+		return name != c.Snapshot.Strategy && builtin[name] != nil && !slices.ContainsFunc(s.fields(name), c.isGiven)
+	})
 }
 
 func (c *Config) isGiven(f field) bool {

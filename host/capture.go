@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,7 +124,7 @@ func (c *capture) add(f os.DirEntry, live map[string]catalog.File, origin blobOr
 	}
 	entry.Name, entry.Kind, entry.Number, entry.Size = f.Name(), kind, number, info.Size()
 	if kind == abi.KindBlob {
-		if entry.Identity, err = origin.identify(filepath.Join(c.dir, f.Name()), number, info.Size()); err != nil {
+		if entry.Identity, err = origin.identify(filepath.Join(c.dir, f.Name()), number, info); err != nil {
 			return err
 		}
 	}
@@ -191,37 +192,45 @@ func (c *capture) markBase(shared map[string]*catalog.File) {
 }
 
 // blobOrigin knows where blob files come from. RocksDB gives them no unique id,
-// so their identity is the database that wrote them, the number it gave, and
-// the end of the file: within one database a number is never used twice.
+// so their identity is the database that wrote them, the number it gave, the
+// time it was done, and the end of the file. Within one database a number is
+// never used twice; the time tells copies of a database apart, which go on with
+// one IDENTITY and may well write files of one size with the same end.
 type blobOrigin struct {
-	database  string            // IDENTITY of the database at hand
-	inherited map[uint64]string // number -> IDENTITY of the writer, for files that came with a restore
+	database  string            // IDENTITY of the database at hand, "" when it has none yet
+	inherited map[uint64]string // number -> writer, for files that came with a restore
 }
 
 // blobTail is how much of the end of a blob file enters its identity. The last
 // record carries checksums over its key and value, so two files that were
-// written apart differ here.
+// written apart differ here as a rule.
 const blobTail = 64 << 10
 
-func (o blobOrigin) identify(path string, number uint64, size int64) (string, error) {
+// identify returns the identity of a blob file, or "" when nobody knows who wrote
+// it: then it is never recognised, always uploaded.
+func (o blobOrigin) identify(path string, number uint64, info fs.FileInfo) (string, error) {
+	writer, ok := o.inherited[number]
+	switch {
+	case ok:
+	case o.database == "":
+		return "", nil
+	default:
+		writer = fmt.Sprintf("%s@%x", o.database, info.ModTime().UnixNano())
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("read checkpoint: %w", err)
 	}
 	defer f.Close()
 	hash := blake3.New()
-	tail := io.NewSectionReader(f, max(0, size-blobTail), blobTail)
+	tail := io.NewSectionReader(f, max(0, info.Size()-blobTail), blobTail)
 	if _, err := io.Copy(hash, tail); err != nil {
 		return "", fmt.Errorf("read checkpoint: %w", err)
 	}
-	writer := o.database
-	if from, ok := o.inherited[number]; ok {
-		writer = from
-	}
-	return fmt.Sprintf("blob:%s:%d:%d:%x", writer, number, size, hash.Sum(nil)[:16]), nil
+	return fmt.Sprintf("blob:%s:%d:%d:%x", writer, number, info.Size(), hash.Sum(nil)[:16]), nil
 }
 
-// blobWriter returns the database named in a blob file's identity.
+// blobWriter returns the writer named in a blob file's identity.
 func blobWriter(identity string) string {
 	parts := strings.Split(identity, ":")
 	if len(parts) != 5 {

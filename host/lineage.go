@@ -33,7 +33,7 @@ type note struct {
 	Version  int               `json:"version"`
 	Lineage  string            `json:"lineage"`
 	Snapshot string            `json:"snapshot"`        // the one that was restored
-	Blobs    map[uint64]string `json:"blobs,omitempty"` // blob file number -> IDENTITY of its writer
+	Blobs    map[uint64]string `json:"blobs,omitempty"` // blob file number -> its writer
 }
 
 // lineageSpace is the namespace in which a database's IDENTITY names a lineage.
@@ -44,7 +44,9 @@ func readLineage(dir, identity string) (lineage, error) {
 	l := lineage{origin: blobOrigin{database: identity}}
 	text, err := os.ReadFile(filepath.Join(dir, noteFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		l.id = uuid.NewSHA1(lineageSpace, []byte(identity)).String()
+		if l.id = uuid.NewSHA1(lineageSpace, []byte(identity)).String(); identity == "" {
+			l.id = uuid.NewString() // a checkpoint that nobody has opened has no history yet
+		}
 		return l, nil
 	}
 	if err != nil {
@@ -63,7 +65,7 @@ func readLineage(dir, identity string) (lineage, error) {
 func writeNote(dir string, m *catalog.Manifest) error {
 	n := note{Version: 1, Lineage: m.Lineage, Snapshot: m.ID, Blobs: make(map[uint64]string)}
 	for _, f := range m.Contents {
-		if f.Kind == abi.KindBlob {
+		if f.Kind == abi.KindBlob && f.Identity != "" {
 			n.Blobs[f.Number] = blobWriter(f.Identity)
 		}
 	}

@@ -67,6 +67,11 @@ func HintOf(err error) string {
 	return ""
 }
 
+// problem makes a [Problem] of an error, unless somebody cancelled: whatever broke
+// off then is not at fault, and there is nothing to do about it.
 func problem(code Code, err error, hint string) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	return &Problem{Code: code, Err: err, Hint: hint}
 }

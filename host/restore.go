@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -142,7 +143,19 @@ func (r *Repository) restoreNative(ctx context.Context, m *Manifest, dir string,
 	if err := r.fetchAll(ctx, m, fetch); err != nil {
 		return err
 	}
+	if err := writeIdentity(dir); err != nil {
+		return err
+	}
 	return r.fetch(ctx, current, dir, t)
+}
+
+// writeIdentity makes the directory a database of its own. RocksDB would do so
+// when it first opens it for writing, but a database at rest needs a name too.
+func writeIdentity(dir string) error {
+	return durable.CreateFile(filepath.Join(dir, "IDENTITY"), 0o644, func(w io.Writer) error {
+		_, err := io.WriteString(w, uuid.NewString()+"\n")
+		return err
+	})
 }
 
 // fetchAll fetches the files as the snapshot's strategy wishes, if it may and

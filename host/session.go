@@ -27,6 +27,7 @@ type session struct {
 	dry      bool // plan only: nothing is stored
 	empty    bool // the database holds nothing
 
+	mu        sync.Mutex      // guards ctx and phase from a Wait that an ended module left behind
 	ctx       context.Context // of the current phase
 	phase     abi.Phase
 	lineage   lineage
@@ -92,20 +93,32 @@ func (s *session) captureEmpty() error {
 }
 
 // enter sets the phase and the context that blocking calls obey.
-func (s *session) enter(ctx context.Context, phase abi.Phase) { s.ctx, s.phase = ctx, phase }
+func (s *session) enter(ctx context.Context, phase abi.Phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ctx, s.phase = ctx, phase
+}
+
+func (s *session) current() (context.Context, abi.Phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ctx, s.phase
+}
 
 // allow fails with [abi.EPHASE] outside the given phases. The wasm adapter checks
 // this too, from the table; a strategy that runs natively meets it here.
 func (s *session) allow(call string, phases abi.Phase) error {
-	if s.phase&phases == 0 {
-		return fmt.Errorf("%s in %s: %w", call, s.phase, abi.EPHASE)
+	ctx, phase := s.current()
+	if phase&phases == 0 {
+		return fmt.Errorf("%s in %s: %w", call, phase, abi.EPHASE)
 	}
-	return s.ctx.Err()
+	return ctx.Err()
 }
 
 // Info describes the run.
 func (s *session) Info() (abi.Info, error) {
-	info := abi.Info{ABI: abi.Version, Phase: s.phase, TimeMs: s.started.UnixMilli()}
+	_, phase := s.current()
+	info := abi.Info{ABI: abi.Version, Phase: phase, TimeMs: s.started.UnixMilli()}
 	if g := s.host.groups; g != nil {
 		info.GroupCount, info.GroupFirst, info.GroupLast = g.Count, g.First, g.Last
 		info.PrefixBytes = uint32(keygroup.PrefixBytes(g.Count))

@@ -78,12 +78,13 @@ func (db *DB) Lend() (*grocksdb.DB, []*grocksdb.ColumnFamilyHandle) {
 func (db *DB) Path() string { return db.path }
 
 // Identity returns the id that RocksDB gave the database when it was created. A
-// restored database has another one.
+// restored database has another one; a checkpoint that nobody has opened for
+// writing has none, "".
 func (db *DB) Identity() (string, error) { return identity(db.path) }
 
 func identity(path string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(path, "IDENTITY"))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read identity: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil

@@ -25,8 +25,14 @@ func (l *lease) acquire(path string) (release func(), err error) {
 	if l.closed {
 		return nil, fmt.Errorf("use %s: %w", path, ErrClosed)
 	}
+	return l.share(), nil
+}
+
+// share returns one more lease to somebody who holds one. A close that waits for
+// that one waits for this one as well.
+func (l *lease) share() (release func()) {
 	l.users.Add(1)
-	return sync.OnceFunc(l.users.Done), nil
+	return sync.OnceFunc(l.users.Done)
 }
 
 // close refuses new leases, waits for those that are out, and runs finish once.

@@ -31,8 +31,11 @@ func TestLeaseDelaysClose(t *testing.T) {
 		}
 		return err != nil
 	}, time.Second, time.Millisecond)
-	assert.Zero(t, finished.Load())
+	third := l.share()
 	second()
+	time.Sleep(10 * time.Millisecond)
+	assert.Zero(t, finished.Load())
+	third()
 	closers.Wait()
 	assert.EqualValues(t, 1, finished.Load())
 	_, err = l.acquire("db")

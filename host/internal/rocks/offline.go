@@ -57,7 +57,7 @@ func OpenOffline(path string) (*Offline, error) {
 // Path returns the directory of the database.
 func (o *Offline) Path() string { return o.path }
 
-// Identity returns the id that RocksDB gave the database when it was created.
+// Identity returns the id of the database, as [DB.Identity] does.
 func (o *Offline) Identity() (string, error) { return identity(o.path) }
 
 // Acquire takes a lease: until release is called, Close waits. It fails with

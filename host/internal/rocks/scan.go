@@ -21,7 +21,8 @@ type Scan struct {
 // Scan starts to read the records of a column family from lower, inclusive, to
 // upper, exclusive, in the order of its comparator; nil leaves an end open. It
 // fails with fs.ErrNotExist when there is no such column family, and with
-// [ErrClosed] after Close.
+// [ErrClosed] after the view's Close. A database that is being closed waits for
+// the scan as it waits for the view.
 func (v *View) Scan(family uint32, lower, upper []byte) (*Scan, error) {
 	f, err := v.instance.familyByID(family)
 	if err != nil {
@@ -32,10 +33,6 @@ func (v *View) Scan(family uint32, lower, upper []byte) (*Scan, error) {
 	if v.closed {
 		return nil, fmt.Errorf("scan column family %q: view: %w", f.name, ErrClosed)
 	}
-	release, err := v.acquire()
-	if err != nil {
-		return nil, err
-	}
 	var bounded C.int
 	if upper != nil {
 		bounded = 1
@@ -43,7 +40,7 @@ func (v *View) Scan(family uint32, lower, upper []byte) (*Scan, error) {
 	low, lowLen := chars(lower)
 	high, highLen := chars(upper)
 	native := C.rs_scan_open(v.instance.native(), f.native, v.snapshot, low, lowLen, high, highLen, bounded)
-	return &Scan{native: native, release: release}, nil
+	return &Scan{native: native, release: v.lease.share()}, nil
 }
 
 // Next fills buf with whole records: u32 key length, u32 value length, key and

@@ -15,7 +15,7 @@ import (
 // closed. Its methods are safe for concurrent use.
 type View struct {
 	instance *instance
-	acquire  func() (func(), error) // further leases, for scans
+	lease    *lease // of the database, for scans
 	release  func()
 	families []Family
 
@@ -57,7 +57,7 @@ func (db *DB) View() (*View, error) {
 		release()
 		return nil, fmt.Errorf("open view of %s: %w", db.path, errNoSnapshot)
 	}
-	return newView(db.instance, snapshot, db.Acquire, release), nil
+	return newView(db.instance, snapshot, &db.lease, release), nil
 }
 
 func (db *DB) checkLent() error {
@@ -89,11 +89,11 @@ func (o *Offline) View() (*View, error) {
 		release()
 		return nil, err
 	}
-	return newView(in, nil, o.Acquire, release), nil
+	return newView(in, nil, &o.lease, release), nil
 }
 
-func newView(in *instance, snapshot *C.rs_snapshot, acquire func() (func(), error), release func()) *View {
-	v := &View{instance: in, snapshot: snapshot, acquire: acquire, release: release}
+func newView(in *instance, snapshot *C.rs_snapshot, l *lease, release func()) *View {
+	v := &View{instance: in, snapshot: snapshot, lease: l, release: release}
 	for _, f := range in.families {
 		name := in.comparator(f)
 		v.families = append(v.families, Family{

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rocksnap/rocksnap/host"
+)
+
+func (c *cli) listVerb() *cobra.Command {
+	return verb("list", "List the snapshots, newest last", `Lists the snapshots of the database that [repository] name names, newest last.
+What cannot be read is reported after the others.
+
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
+130 interrupted.`,
+		`  rocksnap list
+  rocksnap list --json`, cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			r, err := c.repository(cmd.Context(), nil)
+			if err != nil {
+				return err
+			}
+			list, damage := r.List(cmd.Context())
+			if damage != nil && host.CodeOf(damage) != host.CodeDamaged {
+				return damage
+			}
+			if err := c.printList(list); err != nil {
+				return err
+			}
+			return damage
+		})
+}
+
+type listDocument struct {
+	Schema    string       `json:"schema"`
+	Snapshots []listedItem `json:"snapshots"`
+}
+
+type listedItem struct {
+	ID          string            `json:"id"`
+	Created     time.Time         `json:"created"`
+	Strategy    string            `json:"strategy"`
+	Kind        string            `json:"kind"`
+	Files       int               `json:"files"`
+	BytesFull   int64             `json:"bytes_full"`
+	BytesNew    int64             `json:"bytes_new"`
+	BytesReused int64             `json:"bytes_reused"`
+	Pinned      bool              `json:"pinned"` // always false: there are no pins yet
+	Labels      map[string]string `json:"labels"`
+}
+
+func (c *cli) printList(list []host.Summary) error {
+	if c.json {
+		doc := listDocument{Schema: "rocksnap.list/1", Snapshots: make([]listedItem, len(list))}
+		for i, s := range list {
+			doc.Snapshots[i] = listedItem{
+				ID: s.ID, Created: s.Created, Strategy: s.Strategy.Name, Kind: s.Kind, Files: s.Files,
+				BytesFull: s.BytesFull, BytesNew: s.BytesNew, BytesReused: s.BytesReused, Labels: filled(s.Labels),
+			}
+		}
+		return c.print(doc)
+	}
+	t := c.table()
+	t.row("ID", "CREATED", "STRATEGY", "KIND", "FILES", "FULL", "NEW", "REUSED", "LABELS")
+	for _, s := range list {
+		t.row(s.ID, s.Created.Local().Format(time.DateTime), s.Strategy.Name, s.Kind, s.Files,
+			size(s.BytesFull), size(s.BytesNew), size(s.BytesReused), pairs(s.Labels))
+	}
+	return t.flush()
+}
+
+func pairs(labels map[string]string) string {
+	var list []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		list = append(list, key+"="+labels[key])
+	}
+	return strings.Join(list, " ")
+}

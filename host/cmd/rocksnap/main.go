@@ -1,0 +1,129 @@
+// Command rocksnap takes durable snapshots of RocksDB databases, restores and
+// verifies them. 'rocksnap help' lists the verbs; each has its own file here.
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rocksnap/rocksnap/config"
+	"github.com/rocksnap/rocksnap/host"
+)
+
+func main() { os.Exit(run(os.Args[1:]...)) }
+
+// run executes one command line and returns its exit status.
+func run(args ...string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // from now on a signal kills
+	c := &cli{out: os.Stdout, err: os.Stderr}
+	root := c.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = interrupted(err)
+	}
+	c.json = c.json || slices.Contains(args, "--json") // which a bad flag before it hides
+	return c.report(err)
+}
+
+// cli is what the verbs share: the streams and the global flags.
+type cli struct {
+	out, err io.Writer
+	config   string
+	json     bool
+	quiet    bool
+	verbose  bool
+}
+
+func (c *cli) root() *cobra.Command {
+	root := group("rocksnap", "Take durable snapshots of RocksDB databases", `rocksnap takes durable snapshots of RocksDB databases. How a snapshot is taken is
+a strategy: native-full, incremental, canonical, or a sandboxed module of your own.
+
+Exit status: 0 ok, 1 failed, 2 wrong usage or configuration, 3 partly done,
+10 no repository, 11 fenced or locked, 12 key, 20 damage found, 21 not
+repairable, 30 plugin refused or failed, 130 interrupted.`,
+		`  rocksnap db load ./docs --db data/db
+  rocksnap init
+  rocksnap snapshot --strategy incremental
+  rocksnap restore latest --target restored`)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true // ours has examples and exit statuses
+	root.Version = moduleVersion()
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%w", err) })
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.config, "config", defaultConfig(), "configuration `FILE`; ROCKSNAP_CONFIG names another default")
+	flags.BoolVar(&c.json, "json", false, "print one JSON document on stdout, and errors as JSON on stderr")
+	flags.BoolVar(&c.quiet, "quiet", false, "show no progress")
+	flags.BoolVar(&c.verbose, "verbose", false, "log what happens to stderr")
+	root.AddCommand(
+		c.initVerb(), c.configVerbs(), c.snapshotVerb(), c.planVerb(), c.listVerb(), c.showVerb(), c.restoreVerb(),
+		c.verifyVerb(), c.diffVerb(), c.digestVerb(), c.dbVerbs(), c.pluginVerbs(), c.completionVerb(), c.versionVerb(),
+	)
+	return root
+}
+
+func defaultConfig() string {
+	if path := os.Getenv("ROCKSNAP_CONFIG"); path != "" {
+		return path
+	}
+	return "rocksnap.toml"
+}
+
+// repository opens the repository of the configuration; report may be nil.
+func (c *cli) repository(ctx context.Context, report func(host.Progress)) (*host.Repository, error) {
+	cfg, err := config.Load(c.config)
+	if err != nil {
+		return nil, err
+	}
+	return host.OpenRepository(ctx, cfg, c.options(report)...)
+}
+
+func (c *cli) options(report func(host.Progress), more ...host.Option) []host.Option {
+	options := []host.Option{host.WithLogger(c.logger())}
+	if report != nil {
+		options = append(options, host.WithProgress(report))
+	}
+	if folder := moduleCache(); folder != "" {
+		options = append(options, host.WithModuleCache(folder))
+	}
+	return append(options, more...)
+}
+
+// logger shows warnings always, and everything when asked to.
+func (c *cli) logger() *slog.Logger {
+	level := slog.LevelWarn
+	if c.verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+}
+
+// moduleCache returns a folder for compiled modules, which only this user can
+// write to; "" when there is none, which costs time and nothing else.
+func moduleCache() string {
+	base := os.Getenv("ROCKSNAP_CACHE_DIR")
+	if base == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		base = filepath.Join(user, "rocksnap")
+	}
+	folder := filepath.Join(base, "modules")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return ""
+	}
+	return folder
+}

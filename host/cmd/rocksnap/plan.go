@@ -1,0 +1,70 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rocksnap/rocksnap/host"
+)
+
+func (c *cli) planVerb() *cobra.Command {
+	var strategy string
+	cmd := verb("plan", "Tell what a snapshot would store, without taking it", `Runs a strategy without storing anything, and tells what a snapshot taken now
+would upload and reuse, and what made the new bytes: flush, compaction, blob,
+wal, metadata or records. Where records are exported, bytes are an estimate.
+
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
+20 damage found, 30 plugin refused or failed, 130 interrupted.`,
+		`  rocksnap plan --strategy incremental`, cobra.NoArgs,
+		func(cmd *cobra.Command, _ []string) error {
+			cfg, err := c.loadFor(strategy)
+			if err != nil {
+				return err
+			}
+			h, err := host.Open(cmd.Context(), cfg, c.options(nil, append(access(cfg), host.ReadOnlyRepository())...)...)
+			if err != nil {
+				return err
+			}
+			defer h.Close()
+			plan, err := h.Plan(cmd.Context(), host.SnapshotOptions{})
+			if err != nil {
+				return err
+			}
+			return c.printPlan(plan)
+		})
+	cmd.Flags().StringVar(&strategy, "strategy", "", "strategy `NAME` instead of the configured one")
+	c.completeStrategies(cmd)
+	return cmd
+}
+
+type planDocument struct {
+	Schema      string           `json:"schema"`
+	Strategy    string           `json:"strategy"`
+	Kind        string           `json:"kind"`
+	FilesNew    int              `json:"files_new"`
+	FilesReused int              `json:"files_reused"`
+	BytesNew    int64            `json:"bytes_new"`
+	BytesReused int64            `json:"bytes_reused"`
+	ByCause     map[string]int64 `json:"by_cause"` // new bytes
+}
+
+func (c *cli) printPlan(p *host.Plan) error {
+	if c.json {
+		return c.print(planDocument{
+			"rocksnap.plan/1", p.Strategy, p.Kind, p.FilesNew, p.FilesReused, p.BytesNew, p.BytesReused, p.ByCause,
+		})
+	}
+	t := c.table()
+	t.row("strategy", p.Strategy)
+	t.row("kind", p.Kind)
+	t.row("new", count(p.FilesNew, "file")+", "+size(p.BytesNew))
+	t.row("reused", count(p.FilesReused, "file")+", "+size(p.BytesReused))
+	largest := func(a, b string) int { return cmp.Or(cmp.Compare(p.ByCause[b], p.ByCause[a]), cmp.Compare(a, b)) }
+	for _, cause := range slices.SortedFunc(maps.Keys(p.ByCause), largest) {
+		t.row("new by "+cause, size(p.ByCause[cause]))
+	}
+	return t.flush()
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// print writes a document as one line of JSON.
+func (c *cli) print(doc any) error {
+	return c.printIndented(doc, "")
+}
+
+// printIndented writes a document for people, too.
+func (c *cli) printIndented(doc any, indent string) error {
+	encoder := json.NewEncoder(c.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
+	if err := encoder.Encode(doc); err != nil {
+		return fmt.Errorf("print result: %w", err)
+	}
+	return nil
+}
+
+// table writes rows in aligned columns; the cells of a row are its arguments.
+type table struct {
+	w *tabwriter.Writer
+}
+
+func (c *cli) table() table { return table{tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)} }
+
+func (t table) row(cells ...any) {
+	text := make([]string, len(cells))
+	for i, cell := range cells {
+		text[i] = fmt.Sprint(cell)
+	}
+	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(text, "\t"), "\t"))
+}
+
+func (t table) flush() error {
+	if err := t.w.Flush(); err != nil {
+		return fmt.Errorf("print result: %w", err)
+	}
+	return nil
+}
+
+// count is a number of things for people.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// size is a number of bytes for people.
+func size(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n)/1024, 0
+	for value >= 1023.95 { // would be printed as 1024.0
+		value /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[unit])
+}
+
+// rate is a speed for people.
+func rate(n int64, d time.Duration) string {
+	return fmt.Sprintf("%.1f MB/s", float64(n)/1e6/max(d.Seconds(), 1e-6))
+}
+
+// milliseconds is a duration as the JSON documents and the tables show it.
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Microseconds()) / 1000
+}

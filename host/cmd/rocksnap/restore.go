@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rocksnap/rocksnap/host"
+)
+
+func (c *cli) restoreVerb() *cobra.Command {
+	var target string
+	cmd := verb("restore [ID|latest]", "Make a database of a snapshot", `Makes a database of a snapshot, by default the latest. The target must be absent
+or an empty directory; afterwards it is the complete database, or as it was.
+An ID may be cut to an unambiguous beginning.
+
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
+30 plugin refused or failed, 130 interrupted.`,
+		`  rocksnap restore --target restored
+  rocksnap restore 019c2f6e --target /srv/orders`, cobra.MaximumNArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			if target == "" {
+				return usage(cmd, "--target DIR is missing")
+			}
+			ref := "latest"
+			if len(args) == 1 {
+				ref = args[0]
+			}
+			return c.restore(cmd, ref, target)
+		})
+	cmd.Flags().StringVar(&target, "target", "", "`DIR` for the database, absent or empty")
+	cmd.ValidArgsFunction = c.snapshotIDs(1)
+	return cmd
+}
+
+func (c *cli) restore(cmd *cobra.Command, ref, target string) error {
+	report, done := c.progress(true)
+	r, err := c.repository(cmd.Context(), report)
+	if err != nil {
+		return err
+	}
+	restored, err := r.Restore(cmd.Context(), ref, target)
+	done()
+	if err != nil {
+		return err
+	}
+	return c.printRestored(restored)
+}
+
+type restoreDocument struct {
+	Schema  string  `json:"schema"`
+	ID      string  `json:"id"`
+	Target  string  `json:"target"`
+	Files   int     `json:"files"`
+	Bytes   int64   `json:"bytes"`
+	TotalMs float64 `json:"total_ms"`
+	Records uint64  `json:"records"`
+}
+
+func (c *cli) printRestored(r *host.Restored) error {
+	if c.json {
+		return c.print(restoreDocument{
+			"rocksnap.restore/1", r.Snapshot.ID, r.Target, r.Files, r.Bytes, milliseconds(r.Duration), r.Records,
+		})
+	}
+	t := c.table()
+	t.row("snapshot", r.Snapshot.ID)
+	t.row("target", r.Target)
+	t.row("files", r.Files)
+	t.row("bytes", size(r.Bytes))
+	if r.Records > 0 {
+		t.row("records", r.Records)
+	}
+	t.row("time", fmt.Sprintf("%.1f ms, %s", milliseconds(r.Duration), rate(r.Bytes, r.Duration)))
+	return t.flush()
+}

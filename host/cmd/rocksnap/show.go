@@ -1,0 +1,41 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/rocksnap/rocksnap/host"
+)
+
+func (c *cli) showVerb() *cobra.Command {
+	cmd := verb("show (ID|latest)", "Show a snapshot's manifest", `Shows the manifest of a snapshot, which is everything that is known about it, as
+JSON. An ID may be cut to an unambiguous beginning.
+
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
+130 interrupted.`,
+		`  rocksnap show latest
+  rocksnap show 019c2f6e --json`, cobra.ExactArgs(1),
+		func(cmd *cobra.Command, args []string) error {
+			r, err := c.repository(cmd.Context(), nil)
+			if err != nil {
+				return err
+			}
+			m, err := r.Find(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return c.printManifest(m)
+		})
+	cmd.ValidArgsFunction = c.snapshotIDs(1)
+	return cmd
+}
+
+type showDocument struct {
+	Schema string `json:"schema"`
+	*host.Manifest
+}
+
+// printManifest prints the same with and without --json: a manifest is a document
+// in any case, and its reader may be a person in any case.
+func (c *cli) printManifest(m *host.Manifest) error {
+	return c.printIndented(showDocument{"rocksnap.show/1", m}, "  ")
+}
