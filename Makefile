@@ -3,7 +3,7 @@ staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
 plugins := native-full incremental canonical
 modules := $(plugins:%=bin/plugins/%.wasm)
-sources := $(shell find . -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name plugin.json | grep -v '^./bin/') go.mod go.sum
+sources := $(shell find abi config host plugins -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name plugin.json) go.mod go.sum
 
 # A module is the same, byte for byte, wherever it is built.
 export GOFLAGS := $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false

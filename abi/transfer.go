@@ -165,12 +165,14 @@ func ExportAll(ctx context.Context, s Session, exports []Export) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n, err := s.Export(exports)
-		if err != nil {
-			return err
+		if len(exports) > 0 {
+			n, err := s.Export(exports)
+			if err != nil {
+				return err
+			}
+			exports, pending = exports[n:], pending+n
 		}
-		exports, pending = exports[n:], pending+n
-		n, err = s.Wait(done)
+		n, err := s.Wait(done)
 		if err != nil {
 			return err
 		}

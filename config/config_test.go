@@ -164,7 +164,7 @@ func TestLoadUnreadable(t *testing.T) {
 		cause         error
 		hint          string
 	}{
-		{"none.toml", "none.toml: no such file or directory", fs.ErrNotExist, "name the file with --config, or start a repository with rocksnap init"},
+		{"none.toml", "none.toml: no such file or directory", fs.ErrNotExist, "name the file with --config; README.md shows the smallest one"},
 		{".", ".: is a directory", syscall.EISDIR, "did you mean rocksnap.toml?"},
 		{"large.toml", "large.toml: larger than 1MiB", nil, ""},
 	} {

@@ -55,7 +55,7 @@ func unreadable(path string, err error) *Error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		problem.Hint = "name the file with --config, or start a repository with rocksnap init"
+		problem.Hint = "name the file with --config; README.md shows the smallest one"
 	case errors.Is(err, syscall.EISDIR):
 		problem.Hint = didYouMean(filepath.Join(path, "rocksnap.toml"))
 	}

@@ -3,7 +3,6 @@
 package examples_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"io/fs"
 	"os"
@@ -26,6 +25,7 @@ func TestExamples(t *testing.T) {
 	l := layout{t.TempDir()}
 	l.build(t)
 	t.Run("quickstart", l.quickstart)
+	t.Run("embed", l.embed)
 	t.Run("demo", l.demo)
 	t.Run("demo leaves other folders alone", l.demoForeign)
 	t.Run("demo tells what failed", l.demoFails)
@@ -34,7 +34,7 @@ func TestExamples(t *testing.T) {
 func (l layout) build(t *testing.T) {
 	watchSources(t)
 	bin := filepath.Join(l.root, "bin")
-	compile(t, nil, "-o", bin+"/", module+"/host/cmd/rocksnap", module+"/examples/demo")
+	compile(t, nil, "-o", bin+"/", module+"/host/cmd/rocksnap", module+"/examples/demo", module+"/examples/embed")
 	for _, name := range []string{"native-full", "incremental", "canonical"} {
 		wasm := []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0"}
 		compile(t, wasm, "-buildmode=c-shared", "-o", filepath.Join(bin, "plugins", name+".wasm"), module+"/plugins/"+name)
@@ -43,7 +43,7 @@ func (l layout) build(t *testing.T) {
 
 func compile(t *testing.T, env []string, args ...string) {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"build", "-trimpath"}, args...)...)
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-buildvcs=false"}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -59,9 +59,25 @@ func watchSources(t *testing.T) {
 	}
 }
 
+// copy lays out an example, without what running it may have left there.
+func (l layout) copy(t *testing.T, example string) string {
+	t.Helper()
+	folder := filepath.Join(l.root, "examples", example)
+	require.NoError(t, os.CopyFS(folder, os.DirFS(example)))
+	require.NoError(t, os.RemoveAll(filepath.Join(folder, "data")))
+	return folder
+}
+
+// start runs a program in the top folder and returns all that it prints.
+func (l layout) start(program string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(l.root, "bin", program), args...)
+	cmd.Dir = l.root
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
 func (l layout) quickstart(t *testing.T) {
-	folder := filepath.Join(l.root, "examples", "quickstart")
-	require.NoError(t, os.CopyFS(folder, os.DirFS("quickstart")))
+	folder := l.copy(t, "quickstart")
 	script := filepath.Join(folder, "run.sh")
 	for range 2 { // the second run starts afresh
 		out, err := exec.Command(script).CombinedOutput()
@@ -94,10 +110,22 @@ func (l layout) digest(t *testing.T, folder, db string) content {
 	cmd.Dir = folder
 	out, err := cmd.Output()
 	require.NoError(t, err)
-	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n")) // all but the last tell progress
 	var c content
-	require.NoError(t, json.Unmarshal(lines[len(lines)-1], &c))
+	require.NoError(t, json.Unmarshal(out, &c))
 	return c
+}
+
+func (l layout) embed(t *testing.T) {
+	l.copy(t, "embed")
+	for range 2 { // the second run starts afresh
+		out, err := l.start("embed")
+		require.NoError(t, err, out)
+		assert.Equal(t, `the program has written 30000 orders
+the second snapshot reuses files of the first: true
+snapshot 1 restores to the first 10000 orders
+snapshot 2 restores to the first 20000 orders
+`, out)
+	}
 }
 
 // smallSource is laid out as Go's source tree is.
@@ -110,18 +138,10 @@ func smallSource(t *testing.T) string {
 	return folder
 }
 
-func (l layout) runDemo(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	cmd := exec.Command(filepath.Join("bin", "demo"), args...)
-	cmd.Dir = l.root
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
 func (l layout) demo(t *testing.T) {
 	source := smallSource(t)
 	for range 2 { // the second run makes the folder anew
-		out, err := l.runDemo(t, "-source", source)
+		out, err := l.start("demo", "-source", source)
 		require.NoError(t, err, out)
 		_, table, found := strings.Cut(out, "digest equal")
 		require.True(t, found, out)
@@ -133,14 +153,14 @@ func (l layout) demo(t *testing.T) {
 func (l layout) demoForeign(t *testing.T) {
 	precious := filepath.Join(t.TempDir(), "thesis.txt")
 	require.NoError(t, os.WriteFile(precious, nil, 0o600))
-	out, err := l.runDemo(t, "-work", filepath.Dir(precious))
+	out, err := l.start("demo", "-work", filepath.Dir(precious))
 	require.Error(t, err)
 	assert.Contains(t, out, "was not made by this demo")
 	assert.FileExists(t, precious)
 }
 
 func (l layout) demoFails(t *testing.T) {
-	out, err := l.runDemo(t, "-source", "/absent/folder", "-work", filepath.Join(t.TempDir(), "demo"))
+	out, err := l.start("demo", "-source", "/absent/folder", "-work", filepath.Join(t.TempDir(), "demo"))
 	require.Error(t, err)
 	assert.Contains(t, out, "rocksnap db:")
 	assert.Contains(t, out, "/absent/folder")

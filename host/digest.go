@@ -141,11 +141,11 @@ func (r *Repository) digestFile(ctx context.Context, f *File) (canonical.Sum, er
 	defer body.Close()
 	reader, err := canonical.NewStreamReader(body)
 	if err != nil {
-		return sum, fmt.Errorf("read %s: %w", f.Name, err)
+		return sum, unreadable(f, err)
 	}
 	for block, err := range reader.Blocks() {
 		if err != nil {
-			return sum, fmt.Errorf("read %s: %w", f.Name, err)
+			return sum, unreadable(f, err)
 		}
 		if err := sum.AddBlock(block); err != nil {
 			return sum, err

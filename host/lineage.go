@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -80,7 +81,7 @@ func writeNote(dir string, m *catalog.Manifest) error {
 }
 
 // history is what a session knows of committed snapshots. It is read before the
-// instant is captured and does not change afterwards.
+// instant is captured; nothing is added afterwards.
 type history struct {
 	snapshots []catalog.Summary // oldest first
 }
@@ -108,6 +109,19 @@ func (h history) has(slot uint64, lineage string) bool {
 		}
 	}
 	return false
+}
+
+// newest returns the slot of the newest of the bases, or 0.
+func (h history) newest(lineage string) uint64 {
+	for _, b := range h.bases(lineage) {
+		return b.Slot
+	}
+	return 0
+}
+
+// drop forgets the snapshot in a slot.
+func (h *history) drop(slot uint64) {
+	h.snapshots = slices.DeleteFunc(h.snapshots, func(s catalog.Summary) bool { return s.Slot == slot })
 }
 
 // latestBy returns the slot of the newest snapshot of a lineage that a strategy

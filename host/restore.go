@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/abi/canonical"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 	"github.com/rocksnap/rocksnap/host/internal/durable"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
@@ -57,6 +59,9 @@ func (r *Repository) restore(ctx context.Context, m *Manifest, target string) (*
 	if err := os.RemoveAll(staging); err != nil { // of a restore that was killed
 		return nil, fmt.Errorf("restore: %w", err)
 	}
+	if err := checkSpace(filepath.Dir(target), m.BytesFull); err != nil {
+		return nil, err
+	}
 	if err := r.restoreInto(ctx, m, staging); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(staging))
 	}
@@ -75,6 +80,25 @@ func checkTarget(target string) error {
 		return problem(CodeFailed, fmt.Errorf("restore: target: %w", err), "name an empty or absent directory")
 	case len(entries) > 0:
 		return problem(CodeFailed, fmt.Errorf("restore: target %s is not empty", target), "name an empty or absent directory; nothing was changed")
+	}
+	return nil
+}
+
+// restoreMargin is room for what RocksDB writes beside the files of a snapshot.
+const restoreMargin = 1 << 20
+
+// checkSpace tells at once what would otherwise come out at the end. It also
+// keeps RocksDB from meeting a full disk: a library built with assertions, as
+// Debian's is, then aborts the process.
+func checkSpace(folder string, size int64) error {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(folder, &stat); err != nil || stat.Blocks == 0 {
+		return nil // a file system that does not say
+	}
+	need, free := size+restoreMargin, int64(stat.Bavail)*stat.Bsize
+	if free < need {
+		return problem(CodeFailed, fmt.Errorf("restore: %s has %d bytes free of about %d needed: %w", folder, free, need, unix.ENOSPC),
+			"make room, or name a target on another file system")
 	}
 	return nil
 }
@@ -240,4 +264,13 @@ func (i *interruptible) Read(p []byte) (int, error) {
 func damaged(f *File, what string) error {
 	return problem(CodeDamaged, fmt.Errorf("%s: object %s %s: %w", f.Name, f.Object, what, abi.ECORRUPT),
 		"'rocksnap verify --level data' lists every snapshot that is affected")
+}
+
+// unreadable reports what a reader of the canonical format found in a file: it
+// often meets damage before the digest does, which is known at the end only.
+func unreadable(f *File, err error) error {
+	if errors.Is(err, canonical.ErrCorrupt) && CodeOf(err) != CodeDamaged {
+		return damaged(f, "cannot be read: "+err.Error())
+	}
+	return fmt.Errorf("read %s: %w", f.Name, err)
 }

@@ -109,11 +109,11 @@ func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, dir 
 	defer w.Close()
 	reader, err := canonical.NewStreamReader(body)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", f.Name, err)
+		return nil, unreadable(f, err)
 	}
 	for block, err := range reader.Blocks() {
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", f.Name, err)
+			return nil, unreadable(f, err)
 		}
 		if err := w.AddBlock(block); err != nil {
 			return nil, fmt.Errorf("import %s: %w", f.Name, err)

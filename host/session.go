@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -71,16 +72,32 @@ func (s *session) learn() error {
 	if s.history.snapshots, err = s.host.List(s.ctx); err != nil && CodeOf(err) != CodeDamaged {
 		return err
 	}
-	slot := s.history.latestBy(s.strategy, s.lineage.id)
-	if slot == 0 {
-		return nil
-	}
-	latest, err := s.host.catalog.Manifest(s.ctx, slot)
+	latest, err := s.newestSound(func() uint64 { return s.history.latestBy(s.strategy, s.lineage.id) })
 	if err != nil {
 		return fmt.Errorf("read state: %w", err)
 	}
-	s.committed = latest.State
+	if latest != nil {
+		s.committed = latest.State
+	}
 	return nil
+}
+
+// newestSound reads the manifest in the slot that pick returns, nil for slot 0.
+// One that is damaged is left out of the history and pick is asked again: damage
+// to a snapshot costs that snapshot, and not those to come.
+func (s *session) newestSound(pick func() uint64) (*catalog.Manifest, error) {
+	for {
+		slot := pick()
+		if slot == 0 {
+			return nil, nil
+		}
+		m, err := s.host.catalog.Manifest(s.ctx, slot)
+		if !errors.Is(err, catalog.ErrDamaged) {
+			return m, err
+		}
+		s.host.log.Warn("passed over a damaged snapshot", "slot", slot, "error", err)
+		s.history.drop(slot)
+	}
 }
 
 // captureEmpty takes the instant of a database that holds nothing: only its
@@ -243,10 +260,14 @@ func (s *session) View() (int, error) {
 	return len(s.view.Families()), nil
 }
 
-// BasesRead lists committed native snapshots of this lineage, newest first.
+// BasesRead lists committed native snapshots of this lineage, newest first, of
+// which the first is known to be readable.
 func (s *session) BasesRead(start int, dst []abi.Base) (int, error) {
 	if err := s.allow("bases_read", abi.PhasePrepare); err != nil {
 		return 0, err
+	}
+	if _, err := s.newestSound(func() uint64 { return s.history.newest(s.lineage.id) }); err != nil {
+		return 0, fmt.Errorf("read base: %w", err)
 	}
 	bases := s.history.bases(s.lineage.id)
 	if start < 0 || start >= len(bases) {
@@ -292,11 +313,14 @@ func sharedFiles(m *catalog.Manifest) map[string]*catalog.File {
 // blame tells a failure of the store or the database, which the strategy merely
 // passed on, from one of the strategy.
 func (s *session) blame(err error) error {
-	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
-		return fmt.Errorf("%s: %w", s.phase, cause)
-	}
-	if s.ctx.Err() != nil {
+	if s.ctx.Err() != nil { // and whatever failed because of it
 		return fmt.Errorf("%s: %w", s.phase, context.Cause(s.ctx))
+	}
+	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
+		err = fmt.Errorf("%s: %w", s.phase, cause)
+		if !errors.Is(cause, abi.ECONFLICT) { // which only the strategy can cause
+			return err
+		}
 	}
 	return problem(CodePlugin, err, "")
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -190,24 +191,19 @@ func (s *strategies) read(name string, table config.Strategy) ([]byte, error) {
 // ROCKSNAP_PLUGIN_PATH, then the folders that come with the executable, which
 // alone are trusted without a pin.
 func (s *strategies) find(module string) (path string, own bool, err error) {
+	installed := pluginFolders()
 	if filepath.IsAbs(module) {
-		return module, false, nil
+		return module, slices.Contains(installed, filepath.Dir(module)), nil
 	}
 	folders := append([]string{s.cfg.Dir()}, filepath.SplitList(os.Getenv("ROCKSNAP_PLUGIN_PATH"))...)
+	folders = append(folders, installed...)
 	for _, folder := range folders {
 		path = filepath.Join(folder, module)
 		if _, err := os.Stat(path); err == nil {
-			return path, false, nil
+			return path, slices.Contains(installed, filepath.Dir(path)), nil
 		}
 	}
-	installed := pluginFolders()
-	for _, folder := range installed {
-		path = filepath.Join(folder, module)
-		if _, err := os.Stat(path); err == nil {
-			return path, true, nil
-		}
-	}
-	return "", false, problem(CodePlugin, fmt.Errorf("module %s: %w in %v", module, fs.ErrNotExist, append(folders, installed...)),
+	return "", false, problem(CodePlugin, fmt.Errorf("module %s: %w in %v", module, fs.ErrNotExist, folders),
 		"run 'make build', or set module or ROCKSNAP_PLUGIN_PATH")
 }
 

@@ -43,10 +43,11 @@ func run(ctx context.Context, tool, work, source string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if source == "" {
-		if source, err = goSource(ctx); err != nil {
-			return err
-		}
+	if _, err := os.Stat(tool); err != nil {
+		return fmt.Errorf("%w; 'make build' builds it", err)
+	}
+	if source, err = find(ctx, source); err != nil {
+		return err
 	}
 	if err := remake(work); err != nil {
 		return err
@@ -64,9 +65,8 @@ const opening = `
 Each strategy takes a snapshot of a RocksDB database with real content: the files
 below %s, one record for each.
 
-Everything is in the folder %s, which each run makes anew, with the configuration
-%s. The commands run there. Under each is a summary of what it
-answered.
+Everything is in the folder %s, which each run makes anew; its configuration is
+%s. The commands run there, and under each stands what it did.
 
 `
 
@@ -80,8 +80,12 @@ func near(tool, work string) string {
 	return tool
 }
 
-// goSource returns the one large real data set that every machine with Go has.
-func goSource(ctx context.Context) (string, error) {
+// find returns the absolute path of the source: by default Go's own, the one
+// large real data set that every machine with Go has.
+func find(ctx context.Context, source string) (string, error) {
+	if source != "" {
+		return filepath.Abs(source)
+	}
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the Go source tree: %w", err)
@@ -93,9 +97,10 @@ func goSource(ctx context.Context) (string, error) {
 func remake(work string) error {
 	file := filepath.Join(work, "rocksnap.toml")
 	found, err := os.ReadFile(file)
+	mark, _, _ := bytes.Cut(configuration, []byte("\n")) // the rest may have been tried out
 	switch _, missing := os.Stat(work); {
 	case errors.Is(missing, fs.ErrNotExist):
-	case err != nil || !bytes.Equal(found, configuration):
+	case err != nil || !bytes.HasPrefix(found, mark):
 		return fmt.Errorf("folder %s was not made by this demo: remove it, or name another with -work", work)
 	}
 	if err := os.RemoveAll(work); err != nil {

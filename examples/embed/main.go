@@ -25,6 +25,9 @@ const batch = 10_000
 func main() {
 	if err := run(context.Background(), "examples/embed/rocksnap.toml", os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "embed:", err)
+		if hint := host.HintOf(err); hint != "" {
+			fmt.Fprintln(os.Stderr, "  hint:", hint)
+		}
 		os.Exit(1)
 	}
 }

@@ -166,10 +166,15 @@ func (s *Site) Digest() string {
 	return content.Digest
 }
 
+// TrySnapshot takes a snapshot that may fail.
+func (s *Site) TrySnapshot() (*host.Manifest, error) {
+	return s.Host.Snapshot(s.t.Context(), host.SnapshotOptions{})
+}
+
 // Snapshot takes a snapshot.
 func (s *Site) Snapshot() *host.Manifest {
 	s.t.Helper()
-	m, err := s.Host.Snapshot(s.t.Context(), host.SnapshotOptions{})
+	m, err := s.TrySnapshot()
 	require.NoError(s.t, err)
 	return m
 }

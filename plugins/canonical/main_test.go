@@ -103,7 +103,7 @@ func TestRefusesKeysOutsideOfTheKeyGroups(t *testing.T) {
 		site := strategytest.NewSite(t, s, strategytest.Database{KeyGroups: 128})
 		snapshotWith := func(key string) error {
 			site.Put("default", key, "value")
-			_, err := site.Host.Snapshot(t.Context(), host.SnapshotOptions{})
+			_, err := site.TrySnapshot()
 			return err
 		}
 		require.NoError(t, snapshotWith("\x7fthe last group"))
@@ -156,7 +156,7 @@ func TestRefusesNonsense(t *testing.T) {
 		eachForm(t, config, func(t *testing.T, s strategytest.Subject) {
 			site := strategytest.NewSite(t, s, strategytest.Database{})
 			site.Put("default", "key", "value")
-			_, err := site.Host.Snapshot(t.Context(), host.SnapshotOptions{})
+			_, err := site.TrySnapshot()
 			require.ErrorContains(t, err, message)
 			require.ErrorIs(t, err, abi.EINVAL)
 			assert.Equal(t, host.CodePlugin, host.CodeOf(err))

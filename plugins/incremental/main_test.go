@@ -154,7 +154,7 @@ func TestRefusesNonsense(t *testing.T) {
 		eachForm(t, config, func(t *testing.T, s strategytest.Subject) {
 			site := strategytest.NewSite(t, s, strategytest.Database{})
 			grow(site, 1)
-			_, err := site.Host.Snapshot(t.Context(), host.SnapshotOptions{})
+			_, err := site.TrySnapshot()
 			require.ErrorContains(t, err, message)
 			require.ErrorIs(t, err, abi.EINVAL)
 			assert.Equal(t, host.CodePlugin, host.CodeOf(err))

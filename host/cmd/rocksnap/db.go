@@ -120,7 +120,7 @@ func (w *writer) put(key string, value []byte) error {
 }
 
 func (w *writer) send() error {
-	if err := w.ctx.Err(); err != nil {
+	if err := w.ctx.Err(); err != nil || len(w.batch) == 0 {
 		return err
 	}
 	err := w.db.PutBlock(w.to.family, w.batch)

@@ -46,8 +46,9 @@ type cli struct {
 }
 
 func (c *cli) root() *cobra.Command {
-	root := group("rocksnap", "Take durable snapshots of RocksDB databases", `rocksnap takes durable snapshots of RocksDB databases. How a snapshot is taken is
-a strategy: native-full, incremental, canonical, or a sandboxed module of your own.
+	root := group("rocksnap", "Take durable snapshots of RocksDB databases", `rocksnap takes durable snapshots of RocksDB databases. How a snapshot is
+taken is a strategy: native-full, incremental, canonical, or a sandboxed module
+of your own.
 
 Exit status: 0 ok, 1 failed, 2 wrong usage or configuration, 3 partly done,
 10 no repository, 11 fenced or locked, 12 key, 20 damage found, 21 not

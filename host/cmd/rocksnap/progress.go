@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -65,10 +64,11 @@ func (b *bar) show(p host.Progress) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.line == nil || b.phase != p.Phase {
+		b.erase()
 		b.phase, b.line = p.Phase, progressbar.NewOptions64(p.BytesTotal,
 			progressbar.OptionSetWriter(b.w), progressbar.OptionShowBytes(true), progressbar.OptionShowTotalBytes(true),
 			progressbar.OptionUseIECUnits(true), progressbar.OptionSetPredictTime(true), progressbar.OptionSetWidth(20),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+			progressbar.OptionClearOnFinish(), // without a throttle: reports are rare enough
 		)
 	}
 	b.line.Describe(describe(p))
@@ -85,10 +85,15 @@ func describe(p host.Progress) string {
 	return fmt.Sprintf("%s: %s new, %s reused", p.Phase, size(p.BytesDone-p.BytesReused), size(p.BytesReused))
 }
 
+// clear removes the bar, so that the result starts on an empty line.
 func (b *bar) clear() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.erase()
+}
+
+func (b *bar) erase() {
 	if b.line != nil {
-		_ = b.line.Finish()
+		_ = b.line.Clear()
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 func (c *cli) verifyVerb() *cobra.Command {
 	var level string
-	cmd := verb("verify [ID...]", "Prove that snapshots are whole", `Verifies the named snapshots, or all of them. Each level contains the ones before:
+	cmd := verb("verify [ID...]", "Prove that snapshots are whole", `Verifies the named snapshots, or all of them. Each level includes those above:
   catalog  every manifest decodes and follows its parent
   objects  every object exists with its size
   data     every object has its digest

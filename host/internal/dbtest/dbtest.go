@@ -122,7 +122,7 @@ func Build(t testing.TB, pkg string) string {
 	dir, err := os.MkdirTemp("", "rocksnap-modules-")
 	require.NoError(t, err)
 	path := filepath.Join(dir, filepath.Base(pkg)+".wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-o", path, pkg)
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", path, pkg)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -133,9 +133,17 @@ func Build(t testing.TB, pkg string) string {
 	return path
 }
 
-// Cache is a folder for compiled modules that all tests of a process share.
+// Cache is a folder for compiled modules that all test processes of a user share:
+// under the race detector the first compilation of a module takes many seconds.
 var Cache = sync.OnceValue(func() string {
-	dir, err := os.MkdirTemp("", "rocksnap-cache-")
+	dir, err := os.UserCacheDir()
+	if err == nil {
+		dir = filepath.Join(dir, "rocksnap", "test-modules")
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		dir, err = os.MkdirTemp("", "rocksnap-cache-")
+	}
 	if err != nil {
 		panic(err)
 	}

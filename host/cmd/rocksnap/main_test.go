@@ -1,0 +1,49 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(installation{m}, map[string]func(){"rocksnap": main})
+}
+
+// installation runs the tests with the built-in modules where an installed
+// rocksnap has them: in plugins/, beside the executable.
+type installation struct{ tests *testing.M }
+
+// Run implements [testscript.TestingM].
+func (i installation) Run() int {
+	if err := install("native-full", "incremental", "canonical"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return i.tests.Run()
+}
+
+func install(plugins ...string) error {
+	executable, err := exec.LookPath("rocksnap") // testscript put it there
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(filepath.Dir(executable), "plugins")
+	for _, name := range plugins {
+		raw := filepath.Join(folder, name+".raw")
+		build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-o", raw, "../../../plugins/"+name)
+		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+		annotate := exec.Command(executable, "plugin", "annotate",
+			"--metadata", "../../../plugins/"+name+"/plugin.json", "--output", filepath.Join(folder, name+".wasm"), raw)
+		for _, cmd := range []*exec.Cmd{build, annotate} {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("%v: %w\n%s", cmd, err, out)
+			}
+		}
+	}
+	return nil
+}

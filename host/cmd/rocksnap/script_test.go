@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// TestScripts runs the command line as its users do. The scripts share a folder
+// for compiled modules.
+func TestScripts(t *testing.T) {
+	cache := t.TempDir()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("ROCKSNAP_CACHE_DIR", cache)
+			executable, err := exec.LookPath("rocksnap")
+			env.Setenv("PLUGINS", filepath.Join(filepath.Dir(executable), "plugins"))
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":    status,
+			"jsonfield": jsonField,
+			"keep":      keep,
+			"flip":      flip,
+			"lock":      lock,
+			"interrupt": interrupt,
+		},
+	})
+}
+
+// status N COMMAND... expects the exit status N.
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// jsonfield FILE PATH WANT compares a field of the last document in a file, as in
+// snapshots.0.kind; a last step of len stands for the length.
+func jsonField(ts *testscript.TestScript, neg bool, args []string) {
+	got, err := field(ts.ReadFile(args[0]), args[1])
+	ts.Check(err)
+	if (got == args[2]) == neg {
+		ts.Fatalf("%s is %q", args[1], got)
+	}
+}
+
+// keep NAME FILE PATH puts a field into an environment variable.
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	got, err := field(ts.ReadFile(args[1]), args[2])
+	ts.Check(err)
+	ts.Setenv(args[0], got)
+}
+
+func field(text, path string) (string, error) {
+	var doc any
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	for {
+		err := decoder.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	for step := range strings.SplitSeq(path, ".") {
+		var err error
+		if doc, err = descend(doc, step); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprint(doc), nil
+}
+
+func descend(doc any, step string) (any, error) {
+	switch v := doc.(type) {
+	case map[string]any:
+		if value, ok := v[step]; ok {
+			return value, nil
+		}
+		if step == "len" {
+			return len(v), nil
+		}
+	case []any:
+		if step == "len" {
+			return len(v), nil
+		}
+		if i, err := strconv.Atoi(step); err == nil && i < len(v) {
+			return v[i], nil
+		}
+	}
+	return nil, fmt.Errorf("no %s in %v", step, doc)
+}
+
+// flip PATTERN [OFFSET] damages one byte of the largest file that matches, in the
+// middle unless an offset is given.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	paths, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if len(paths) == 0 {
+		ts.Fatalf("no file is %s", args[0])
+	}
+	contents := make([][]byte, len(paths))
+	largest := 0
+	for i, path := range paths {
+		contents[i], err = os.ReadFile(path)
+		ts.Check(err)
+		if len(contents[i]) > len(contents[largest]) {
+			largest = i
+		}
+	}
+	content := bytes.Clone(contents[largest])
+	at := len(content) / 2
+	if len(args) > 1 {
+		at, err = strconv.Atoi(args[1])
+		ts.Check(err)
+	}
+	content[at] ^= 1
+	ts.Check(os.Chmod(paths[largest], 0o600))
+	ts.Check(os.WriteFile(paths[largest], content, 0o600))
+}
+
+// lock DB holds a database to the end of the script, as another process would.
+func lock(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := rocks.OpenOffline(ts.MkAbs(args[0]))
+	ts.Check(err)
+	ts.Defer(func() { db.Close() })
+}
+
+// interrupt FILE COMMAND... sends SIGINT as soon as the file exists, and expects
+// the exit status 130.
+func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	var stderr bytes.Buffer
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
+	ts.Check(cmd.Start())
+	defer cmd.Process.Kill() // fails once it has ended
+	deadline := time.Now().Add(30 * time.Second)
+	for time.Now().Before(deadline) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	err := cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(stderr.String(), "rocksnap: interrupted") {
+		ts.Fatalf("ended with %v: %s", err, stderr.String())
+	}
+}

@@ -1,0 +1,142 @@
+package host_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/rocksnap/rocksnap/config"
+	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// small mounts a file system of 24 MiB.
+func small(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	err := unix.Mount("tmpfs", folder, "tmpfs", 0, "size=24m,mode=0700")
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		t.Skip("mounting a small file system takes root")
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(folder, unix.MNT_DETACH)) })
+	return folder
+}
+
+// occupy fills a file system but for about free bytes and returns what frees it.
+func occupy(t *testing.T, folder string, free int64) (release func()) {
+	t.Helper()
+	var stat unix.Statfs_t
+	require.NoError(t, unix.Statfs(folder, &stat))
+	path := filepath.Join(folder, "ballast")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	require.NoError(t, unix.Fallocate(int(f.Fd()), 0, 0, int64(stat.Bavail)*stat.Bsize-free))
+	require.NoError(t, f.Close())
+	return func() { require.NoError(t, os.Remove(path)) }
+}
+
+// bulky makes a database of about 2 MiB. What the canonical format makes of it
+// is as large, or tiny where it can be compressed.
+func bulky(t *testing.T, compressible bool) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "db")
+	random := rand.NewChaCha8([32]byte{})
+	dbtest.Edit(t, path, rocks.Creation{Compression: "none"}, func(db *rocks.DB) {
+		value := make([]byte, 32<<10)
+		for i := range 64 {
+			if !compressible {
+				random.Read(value)
+			}
+			require.NoError(t, db.PutBlock("default", record(fmt.Sprint(i), string(value))))
+		}
+		require.NoError(t, db.Flush())
+	})
+	return path
+}
+
+func requireFull(t *testing.T, err error, what string) {
+	t.Helper()
+	require.Error(t, err, what)
+	assert.Contains(t, strings.ToLower(err.Error()), "no space left on device")
+	assert.Equal(t, host.CodeFailed, host.CodeOf(err), what)
+}
+
+// TestFullRepository runs out of space in the middle of a snapshot, earlier and
+// later.
+func TestFullRepository(t *testing.T) {
+	folder := small(t)
+	path := bulky(t, false)
+	file := filepath.Join(folder, "rocksnap.toml")
+	text, err := os.ReadFile(dbtest.Config(t, path).Path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, text, 0o600))
+	cfg, err := config.Load(file)
+	require.NoError(t, err)
+	require.NoError(t, host.Init(t.Context(), cfg))
+	want := dbtest.Digest(t, path)
+	for _, strategy := range dbtest.Builtin {
+		before := listed(t, cfg)
+		h := open(t, cfg, host.Offline())
+		for _, free := range []int64{8 << 10, 64 << 10, 1 << 20} {
+			release := occupy(t, folder, free)
+			_, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
+			requireFull(t, err, strategy)
+			assert.Equal(t, before, listed(t, cfg))
+			requireClean(t, path)
+			release()
+		}
+		m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
+		require.NoError(t, err)
+		require.NoError(t, h.Close())
+		assert.Equal(t, want, dbtest.Digest(t, restore(t, cfg, m.ID)))
+		freeObjects(t, cfg, m)
+	}
+}
+
+// freeObjects makes room for the next strategy.
+func freeObjects(t *testing.T, cfg *config.Config, m *host.Manifest) {
+	t.Helper()
+	for _, f := range m.Contents {
+		if err := os.Remove(filepath.Join(cfg.Repository.Dir(), f.Object)); !errors.Is(err, fs.ErrNotExist) {
+			require.NoError(t, err)
+		}
+	}
+}
+
+// TestFullTarget runs out of space in the middle of a restore.
+func TestFullTarget(t *testing.T) {
+	for _, compressible := range []bool{false, true} {
+		folder := small(t)
+		path := bulky(t, compressible)
+		cfg := dbtest.Config(t, path)
+		target := filepath.Join(folder, "target")
+		for _, strategy := range dbtest.Builtin {
+			m := snapshot(t, cfg, strategy)
+			for _, free := range []int64{8 << 10, 64 << 10, 600 << 10, 1500 << 10} {
+				release := occupy(t, folder, free)
+				_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
+				requireFull(t, err, strategy)
+				requireAlone(t, folder, "ballast")
+				release()
+			}
+			release := occupy(t, folder, 5<<20)
+			_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
+			require.NoError(t, err)
+			release()
+			assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
+			requireAlone(t, folder, "target")
+			require.NoError(t, os.RemoveAll(target))
+		}
+	}
+}
