@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/abi/canonical"
@@ -55,55 +53,27 @@ func (r *Repository) restore(ctx context.Context, m *Manifest, target string) (*
 	if err := durable.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
-	staging := filepath.Join(filepath.Dir(target), "."+filepath.Base(target)+".restore-"+m.ID)
-	if err := os.RemoveAll(staging); err != nil { // of a restore that was killed
+	if err := sweepStagings(target); err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	if err := checkSpace(filepath.Dir(target), m.BytesFull); err != nil {
 		return nil, err
 	}
-	if err := r.restoreInto(ctx, m, staging); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(staging))
+	staging, err := newStaging(target)
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
 	}
-	if err := durable.Rename(staging, target); err != nil {
-		return nil, errors.Join(fmt.Errorf("restore: %w", err), os.RemoveAll(staging))
+	defer staging.remove()
+	if err := r.restoreInto(ctx, m, staging.dir); err != nil {
+		return nil, err
+	}
+	if err := durable.Rename(staging.dir, target); err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
 	}
 	return &Restored{Snapshot: m, Target: target, Files: m.Files, Bytes: m.BytesFull, Records: m.Records, Duration: time.Since(start)}, nil
 }
 
-func checkTarget(target string) error {
-	entries, err := os.ReadDir(target)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return problem(CodeFailed, fmt.Errorf("restore: target: %w", err), "name an empty or absent directory")
-	case len(entries) > 0:
-		return problem(CodeFailed, fmt.Errorf("restore: target %s is not empty", target), "name an empty or absent directory; nothing was changed")
-	}
-	return nil
-}
-
-// restoreMargin is room for what RocksDB writes beside the files of a snapshot.
-const restoreMargin = 1 << 20
-
-// checkSpace tells at once what would otherwise come out at the end. It also
-// keeps RocksDB from meeting a full disk: a library built with assertions, as
-// Debian's is, then aborts the process.
-func checkSpace(folder string, size int64) error {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(folder, &stat); err != nil || stat.Blocks == 0 {
-		return nil // a file system that does not say
-	}
-	need, free := size+restoreMargin, int64(stat.Bavail)*stat.Bsize
-	if free < need {
-		return problem(CodeFailed, fmt.Errorf("restore: %s has %d bytes free of about %d needed: %w", folder, free, need, unix.ENOSPC),
-			"make room, or name a target on another file system")
-	}
-	return nil
-}
-
-// restoreInto fills an own directory with the database and proves that RocksDB
+// restoreInto fills an own, empty directory with the database and proves that RocksDB
 // opens it.
 func (r *Repository) restoreInto(ctx context.Context, m *Manifest, dir string) error {
 	t := newTally("restore", m.BytesFull, m.Files, r.report)
@@ -150,9 +120,6 @@ func opens(dir string) error {
 // restoreNative fetches every file, CURRENT last: without it RocksDB takes the
 // directory for no database at all.
 func (r *Repository) restoreNative(ctx context.Context, m *Manifest, dir string, t *tally) error {
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
-	}
 	i := slices.IndexFunc(m.Contents, func(f File) bool { return f.Kind == abi.KindCurrent })
 	if i < 0 {
 		return fmt.Errorf("the manifest lists no CURRENT: %w", abi.ECORRUPT)

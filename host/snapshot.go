@@ -147,6 +147,7 @@ func (op *Operation) commit(ctx context.Context, m *Manifest) error {
 	if err := op.host.writer.Commit(ctx, m); err != nil {
 		return fenced(err)
 	}
+	op.host.log.Info("committed snapshot", "snapshot", m.ID, "slot", m.Slot, "bytes_new", m.BytesNew, "bytes_reused", m.BytesReused)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,15 +17,16 @@ import (
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
-// small mounts a file system of 24 MiB.
+// small mounts a file system of 48 MiB.
 func small(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	err := unix.Mount("tmpfs", folder, "tmpfs", 0, "size=24m,mode=0700")
+	err := unix.Mount("tmpfs", folder, "tmpfs", 0, "size=48m,mode=0700")
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		t.Skip("mounting a small file system takes root")
 	}
@@ -46,15 +48,15 @@ func occupy(t *testing.T, folder string, free int64) (release func()) {
 	return func() { require.NoError(t, os.Remove(path)) }
 }
 
-// bulky makes a database of about 2 MiB. What the canonical format makes of it
-// is as large, or tiny where it can be compressed.
-func bulky(t *testing.T, compressible bool) string {
+// bulky makes a database of values of 32 KiB. What the canonical format makes of
+// it is as large, or tiny where it can be compressed.
+func bulky(t *testing.T, values int, compressible bool) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "db")
 	random := rand.NewChaCha8([32]byte{})
 	dbtest.Edit(t, path, rocks.Creation{Compression: "none"}, func(db *rocks.DB) {
 		value := make([]byte, 32<<10)
-		for i := range 64 {
+		for i := range values {
 			if !compressible {
 				random.Read(value)
 			}
@@ -76,7 +78,7 @@ func requireFull(t *testing.T, err error, what string) {
 // later.
 func TestFullRepository(t *testing.T) {
 	folder := small(t)
-	path := bulky(t, false)
+	path := bulky(t, 64, false)
 	file := filepath.Join(folder, "rocksnap.toml")
 	text, err := os.ReadFile(dbtest.Config(t, path).Path)
 	require.NoError(t, err)
@@ -114,29 +116,67 @@ func freeObjects(t *testing.T, cfg *config.Config, m *host.Manifest) {
 	}
 }
 
-// TestFullTarget runs out of space in the middle of a restore.
+// TestFullTarget wants to restore where there is no room, which is found before
+// anything is written.
 func TestFullTarget(t *testing.T) {
-	for _, compressible := range []bool{false, true} {
-		folder := small(t)
-		path := bulky(t, compressible)
-		cfg := dbtest.Config(t, path)
-		target := filepath.Join(folder, "target")
-		for _, strategy := range dbtest.Builtin {
-			m := snapshot(t, cfg, strategy)
-			for _, free := range []int64{8 << 10, 64 << 10, 600 << 10, 1500 << 10} {
-				release := occupy(t, folder, free)
-				_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
-				requireFull(t, err, strategy)
-				requireAlone(t, folder, "ballast")
-				release()
-			}
-			release := occupy(t, folder, 5<<20)
+	folder := small(t)
+	path := bulky(t, 64, false)
+	cfg := dbtest.Config(t, path)
+	target := filepath.Join(folder, "target")
+	for _, strategy := range dbtest.Builtin {
+		m := snapshot(t, cfg, strategy)
+		for _, free := range []int64{8 << 10, 1 << 20, 9 << 20} {
+			release := occupy(t, folder, free)
 			_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
-			require.NoError(t, err)
+			requireFull(t, err, strategy)
+			assert.NotEmpty(t, host.HintOf(err))
+			requireAlone(t, folder, "ballast")
 			release()
-			assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
-			requireAlone(t, folder, "target")
-			require.NoError(t, os.RemoveAll(target))
 		}
+		release := occupy(t, folder, 11<<20)
+		_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
+		require.NoError(t, err)
+		release()
+		assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
+		requireAlone(t, folder, "target")
+		require.NoError(t, os.RemoveAll(target))
+	}
+}
+
+// TestTargetFillsUp runs out of space in the middle of a restore, once because
+// somebody else takes it, and once because records need more than their canonical
+// files.
+func TestTargetFillsUp(t *testing.T) {
+	folder := small(t)
+	path := bulky(t, 400, true)
+	cfg := dbtest.Config(t, path)
+	target := filepath.Join(folder, "target")
+	native, records := snapshot(t, cfg, "native-full"), snapshot(t, cfg, "canonical")
+	require.Greater(t, native.BytesFull, records.BytesFull+10<<20)
+
+	release := occupy(t, folder, 9<<20)
+	_, err := repository(t, cfg).Restore(t.Context(), records.ID, target)
+	requireFull(t, err, "canonical")
+	requireAlone(t, folder, "ballast")
+	release()
+
+	var once sync.Once
+	r, err := host.OpenRepository(t.Context(), cfg, host.WithStore(blob.Faulty(store(t, cfg), func(c blob.Call) blob.Fault {
+		if c.Verb == blob.VerbOpen && strings.HasPrefix(c.Name, "objects/") {
+			once.Do(func() { release = occupy(t, folder, 5<<20) })
+		}
+		return blob.Fault{}
+	})))
+	require.NoError(t, err)
+	_, err = r.Restore(t.Context(), native.ID, target)
+	requireFull(t, err, "native-full")
+	requireAlone(t, folder, "ballast")
+	release()
+
+	for _, m := range []*host.Manifest{native, records} {
+		_, err := r.Restore(t.Context(), m.ID, target)
+		require.NoError(t, err)
+		assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
+		require.NoError(t, os.RemoveAll(target))
 	}
 }

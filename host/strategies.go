@@ -117,8 +117,8 @@ func (s *strategies) launch(ctx context.Context, name string) (instance, error) 
 	return started, nil
 }
 
-// check loads a strategy and has it read its configuration, so that mistakes
-// show before a snapshot is asked for.
+// check loads a strategy, so that what is wrong with its module shows before a
+// snapshot is asked for.
 func (s *strategies) check(ctx context.Context, name string) error {
 	if _, ok := s.native[name]; ok {
 		return nil

@@ -24,12 +24,6 @@ var broken = map[string]struct {
 		return uploadAll(ctx, s)
 	}}},
 	"uploads again what it could reuse": {"stores_what_it_says", mutant{checkpoint, uploadAll}},
-	"looks away from its context": {"can_be_cancelled_at_every_call", mutant{checkpoint, func(_ context.Context, s abi.Session) error {
-		if err := uploadAll(context.Background(), s); err != nil {
-			return abi.EINVAL // whatever it was
-		}
-		return nil
-	}}},
 }
 
 const brokenEnv = "STRATEGYTEST_BROKEN"

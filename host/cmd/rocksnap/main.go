@@ -114,15 +114,14 @@ func (c *cli) logger() *slog.Logger {
 // moduleCache returns a folder for compiled modules, which only this user can
 // write to; "" when there is none, which costs time and nothing else.
 func moduleCache() string {
-	base := os.Getenv("ROCKSNAP_CACHE_DIR")
-	if base == "" {
+	folder := os.Getenv("ROCKSNAP_CACHE_DIR")
+	if folder == "" {
 		user, err := os.UserCacheDir()
 		if err != nil {
 			return ""
 		}
-		base = filepath.Join(user, "rocksnap")
+		folder = filepath.Join(user, "rocksnap", "modules")
 	}
-	folder := filepath.Join(base, "modules")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return ""
 	}

@@ -34,15 +34,11 @@ func install(plugins ...string) error {
 	}
 	folder := filepath.Join(filepath.Dir(executable), "plugins")
 	for _, name := range plugins {
-		raw := filepath.Join(folder, name+".raw")
-		build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-o", raw, "../../../plugins/"+name)
+		// As dbtest builds them, so that they are compiled once for all tests.
+		build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-o", filepath.Join(folder, name+".wasm"), "../../../plugins/"+name)
 		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-		annotate := exec.Command(executable, "plugin", "annotate",
-			"--metadata", "../../../plugins/"+name+"/plugin.json", "--output", filepath.Join(folder, name+".wasm"), raw)
-		for _, cmd := range []*exec.Cmd{build, annotate} {
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("%v: %w\n%s", cmd, err, out)
-			}
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", build, err, out)
 		}
 	}
 	return nil

@@ -16,18 +16,17 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
-// TestScripts runs the command line as its users do. The scripts share a folder
-// for compiled modules.
+// TestScripts runs the command line as its users do.
 func TestScripts(t *testing.T) {
-	cache := t.TempDir()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("ROCKSNAP_CACHE_DIR", cache)
+			env.Setenv("ROCKSNAP_CACHE_DIR", dbtest.Cache())
 			executable, err := exec.LookPath("rocksnap")
 			env.Setenv("PLUGINS", filepath.Join(filepath.Dir(executable), "plugins"))
 			return err

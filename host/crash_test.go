@@ -1,0 +1,201 @@
+package host_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/config"
+	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// envVictim makes the test binary a process that is going to be killed. Its words
+// are the configuration, the module cache and what to do.
+const envVictim = "ROCKSNAP_TEST_VICTIM"
+
+func TestMain(m *testing.M) {
+	if job := strings.Fields(os.Getenv(envVictim)); len(job) > 2 {
+		if err := victim(job); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func victim(job []string) error {
+	cfg, err := config.Load(job[0])
+	if err != nil {
+		return err
+	}
+	switch ctx := context.Background(); job[2] {
+	case "restore":
+		r, err := host.OpenRepository(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		_, err = r.Restore(ctx, job[3], job[4])
+		return err
+	case "snapshots":
+		h, err := host.Open(ctx, cfg, host.WithModuleCache(job[1]))
+		if err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		return snapshotForEver(ctx, h)
+	}
+	return errors.New("nothing to do")
+}
+
+// snapshotForEver prints each snapshot that is committed, with the digest of the
+// database.
+func snapshotForEver(ctx context.Context, h *host.Host) error {
+	content, err := h.Digest(ctx)
+	if err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		m, err := h.Snapshot(ctx, host.SnapshotOptions{Strategy: dbtest.Builtin[i%3]})
+		if err != nil {
+			return err
+		}
+		fmt.Println(m.ID, content.Digest)
+	}
+}
+
+// kill starts a victim, lets it live for a while once it is ready, and returns
+// the whole lines that it printed.
+func kill(t *testing.T, cfg *config.Config, life time.Duration, job ...string) []string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), envVictim+"="+strings.Join(append([]string{cfg.Path, dbtest.Cache()}, job...), " "))
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewScanner(out)
+	require.True(t, lines.Scan(), "the victim is not ready")
+	timer := time.AfterFunc(life, func() { cmd.Process.Kill() })
+	var printed []string
+	for lines.Scan() {
+		printed = append(printed, lines.Text())
+	}
+	timer.Stop()
+	if err := cmd.Wait(); err != nil {
+		require.Contains(t, err.Error(), "killed", errs.String())
+	}
+	return printed
+}
+
+// TestKilledRestore kills restores at random moments.
+func TestKilledRestore(t *testing.T) {
+	path := shapes[0].make(t)
+	want := dbtest.Digest(t, path)
+	cfg := dbtest.Config(t, path)
+	r := repository(t, cfg)
+	var ids []string
+	for _, strategy := range dbtest.Builtin {
+		ids = append(ids, snapshot(t, cfg, strategy).ID)
+	}
+	folder := t.TempDir()
+	absent := 0
+	for round := range 12 {
+		target := filepath.Join(folder, fmt.Sprint(round))
+		id := ids[round%3]
+		begin := time.Now()
+		restore(t, cfg, id)
+		life := time.Duration(rand.Int64N(int64(time.Since(begin))))
+		kill(t, cfg, life, "restore", id, target)
+		if _, err := os.Stat(target); err != nil {
+			absent++
+			_, err := r.Restore(t.Context(), ids[(round+1)%3], target) // of another snapshot
+			require.NoError(t, err)
+		}
+		assert.Equal(t, want, dbtest.Digest(t, target))
+	}
+	assert.NotZero(t, absent)
+	entries, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	assert.Len(t, entries, 12, "what killed restores left is swept by the next")
+}
+
+// TestRestoreRace has restores compete for one target.
+func TestRestoreRace(t *testing.T) {
+	path := shapes[0].make(t)
+	cfg := dbtest.Config(t, path)
+	m := snapshot(t, cfg, "native-full")
+	folder := t.TempDir()
+	target := filepath.Join(folder, "target")
+	r := repository(t, cfg)
+	outcomes := make(chan error, 4)
+	for range cap(outcomes) {
+		go func() {
+			_, err := r.Restore(context.Background(), m.ID, target)
+			outcomes <- err
+		}()
+	}
+	won := 0
+	for range cap(outcomes) {
+		if <-outcomes == nil {
+			won++
+		}
+	}
+	assert.Equal(t, 1, won)
+	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
+	requireAlone(t, folder, "target")
+}
+
+// TestKilledSnapshots kills a process that takes snapshots, writes a little, and
+// goes on.
+func TestKilledSnapshots(t *testing.T) {
+	path := shapes[0].make(t)
+	cfg := dbtest.Config(t, path)
+	promised := make(map[string]string)
+	for round := range 10 {
+		life := time.Duration(rand.Int64N(int64(400 * time.Millisecond)))
+		want := dbtest.Digest(t, path)
+		for _, line := range kill(t, cfg, life, "snapshots") {
+			id, digest, _ := strings.Cut(line, " ")
+			assert.Equal(t, want, digest)
+			promised[id] = digest
+		}
+		for _, id := range listed(t, cfg) { // committed, but killed before it could say so
+			if promised[id] == "" {
+				promised[id] = want
+			}
+		}
+		dbtest.Fill(t, path, "orders", uint64(round), 20)
+		stale := filepath.Join(rocks.Staging(path), rocks.CheckpointName())
+		require.NoError(t, os.MkdirAll(stale, 0o755))
+		m := snapshot(t, cfg, dbtest.Builtin[round%3])
+		promised[m.ID] = dbtest.Digest(t, path)
+		requireClean(t, path)
+	}
+	ids := listed(t, cfg)
+	assert.Len(t, ids, len(promised))
+	for i, id := range ids {
+		if i%4 == 0 || i > len(ids)-4 {
+			assert.Equal(t, promised[id], dbtest.Digest(t, restore(t, cfg, id)))
+		}
+	}
+	verified, err := repository(t, cfg).Verify(t.Context(), host.LevelData)
+	require.NoError(t, err)
+	assert.Empty(t, verified.Problems)
+}
