@@ -142,6 +142,9 @@ func record(key, value string) []byte {
 // requireClean demands that nothing of a snapshot is left beside the database.
 func requireClean(t testing.TB, path string) {
 	t.Helper()
+	left, err := filepath.Glob(filepath.Join(rocks.Staging(path), "*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
 	require.NoDirExists(t, rocks.Staging(path))
 }
 

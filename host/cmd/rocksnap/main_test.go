@@ -35,7 +35,7 @@ func install(plugins ...string) error {
 	folder := filepath.Join(filepath.Dir(executable), "plugins")
 	for _, name := range plugins {
 		// As dbtest builds them, so that they are compiled once for all tests.
-		build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-o", filepath.Join(folder, name+".wasm"), "../../../plugins/"+name)
+		build := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-o", filepath.Join(folder, name+".wasm"), "../../../plugins/"+name)
 		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("%v: %w\n%s", build, err, out)

@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROCKSNAP_CACHE_DIR", dbtest.Cache())
+			env.Setenv("GORACE", "atexit_sleep_ms=10") // not a second for each command
 			executable, err := exec.LookPath("rocksnap")
 			env.Setenv("PLUGINS", filepath.Join(filepath.Dir(executable), "plugins"))
 			return err

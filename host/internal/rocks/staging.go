@@ -48,6 +48,7 @@ func Sweep(dbPath string) (removed int, err error) {
 		}
 		removed++
 	}
+	os.Remove(dir) // fails where somebody else's files are
 	return removed, nil
 }
 
