@@ -53,6 +53,7 @@ func victim(job []string) error {
 		_, err = r.Restore(ctx, job[3], job[4])
 		return err
 	case "snapshots":
+		cfg.Snapshot.Strategy = job[3]
 		h, err := host.Open(ctx, cfg, host.WithModuleCache(job[1]))
 		if err != nil {
 			return err
@@ -70,8 +71,8 @@ func snapshotForEver(ctx context.Context, h *host.Host) error {
 	if err != nil {
 		return err
 	}
-	for i := 0; ; i++ {
-		m, err := h.Snapshot(ctx, host.SnapshotOptions{Strategy: dbtest.Builtin[i%3]})
+	for {
+		m, err := h.Snapshot(ctx, host.SnapshotOptions{})
 		if err != nil {
 			return err
 		}
@@ -111,8 +112,8 @@ func TestKilledRestore(t *testing.T) {
 	cfg := dbtest.Config(t, path)
 	r := repository(t, cfg)
 	var ids []string
-	for _, strategy := range dbtest.Builtin {
-		ids = append(ids, snapshot(t, cfg, strategy).ID)
+	for _, m := range snapshots(t, cfg, dbtest.Builtin...) {
+		ids = append(ids, m.ID)
 	}
 	folder := t.TempDir()
 	absent := 0
@@ -169,9 +170,9 @@ func TestKilledSnapshots(t *testing.T) {
 	cfg := dbtest.Config(t, path)
 	promised := make(map[string]string)
 	for round := range 10 {
-		life := time.Duration(rand.Int64N(int64(400 * time.Millisecond)))
+		life := time.Duration(rand.Int64N(int64(300 * time.Millisecond)))
 		want := dbtest.Digest(t, path)
-		for _, line := range kill(t, cfg, life, "snapshots") {
+		for _, line := range kill(t, cfg, life, "snapshots", dbtest.Builtin[round%3]) {
 			id, digest, _ := strings.Cut(line, " ")
 			assert.Equal(t, want, digest)
 			promised[id] = digest
@@ -184,7 +185,7 @@ func TestKilledSnapshots(t *testing.T) {
 		dbtest.Fill(t, path, "orders", uint64(round), 20)
 		stale := filepath.Join(rocks.Staging(path), rocks.CheckpointName())
 		require.NoError(t, os.MkdirAll(stale, 0o755))
-		m := snapshot(t, cfg, dbtest.Builtin[round%3])
+		m := snapshot(t, cfg, dbtest.Builtin[(round+1)%3])
 		promised[m.ID] = dbtest.Digest(t, path)
 		requireClean(t, path)
 	}

@@ -74,8 +74,7 @@ func TestDamagedObjects(t *testing.T) {
 	})
 	cfg := dbtest.Config(t, path)
 	kinds := make(map[abi.Kind]bool)
-	for _, strategy := range []string{"native-full", "canonical"} {
-		m := snapshot(t, cfg, strategy)
+	for _, m := range snapshots(t, cfg, "native-full", "canonical") {
 		for _, f := range m.Contents {
 			if kinds[f.Kind] {
 				continue
@@ -154,7 +153,8 @@ func TestDamagedEntry(t *testing.T) {
 		t.Run(strategy+" "+d.name, func(t *testing.T) {
 			path := shapes[2].make(t)
 			cfg := dbtest.Config(t, path)
-			first, second := snapshot(t, cfg, strategy), snapshot(t, cfg, strategy)
+			both := snapshots(t, cfg, strategy, strategy)
+			first, second := both[0], both[1]
 			d.inflict(t, cfg, entry(cfg, second))
 			r := repository(t, cfg)
 			_, err := r.Find(t.Context(), "latest")

@@ -91,11 +91,23 @@ func open(t testing.TB, cfg *config.Config, options ...host.Option) *host.Host {
 // snapshot takes one snapshot of a database at rest.
 func snapshot(t testing.TB, cfg *config.Config, strategy string) *host.Manifest {
 	t.Helper()
-	h := open(t, cfg, host.Offline())
-	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
-	require.NoError(t, err)
+	return snapshots(t, cfg, strategy)[0]
+}
+
+// snapshots takes a snapshot of a database at rest with each of the strategies.
+func snapshots(t testing.TB, cfg *config.Config, strategies ...string) []*host.Manifest {
+	t.Helper()
+	own := *cfg
+	own.Snapshot.Strategy = strategies[0] // so that no other module is loaded
+	h := open(t, &own, host.Offline())
+	list := make([]*host.Manifest, len(strategies))
+	for i, strategy := range strategies {
+		m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
+		require.NoError(t, err)
+		list[i] = m
+	}
 	require.NoError(t, h.Close())
-	return m
+	return list
 }
 
 // at returns the configuration of another database that shares the repository
@@ -103,7 +115,6 @@ func snapshot(t testing.TB, cfg *config.Config, strategy string) *host.Manifest 
 func at(cfg *config.Config, path string) *config.Config {
 	other := *cfg
 	other.Database.Path = path
-	other.Repository.Name = cfg.Repository.Name
 	return &other
 }
 

@@ -35,11 +35,10 @@ func compareByLDB(t *testing.T, path string) {
 	families := familyNames(t, path)
 	want := scan(t, path, families)
 	require.NotEmpty(t, want)
-	for _, strategy := range dbtest.Builtin {
-		m := snapshot(t, cfg, strategy)
+	for _, m := range snapshots(t, cfg, dbtest.Builtin...) {
 		restored := restore(t, cfg, m.ID)
-		assert.Equal(t, families, familyNames(t, restored), strategy)
-		assert.True(t, bytes.Equal(want, scan(t, restored, families)), strategy)
+		assert.Equal(t, families, familyNames(t, restored), m.Strategy.Name)
+		assert.True(t, bytes.Equal(want, scan(t, restored, families)), m.Strategy.Name)
 	}
 	assert.True(t, bytes.Equal(want, scan(t, path, families)), "the source changed")
 }

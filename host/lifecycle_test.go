@@ -30,16 +30,20 @@ func TestCancelAnywhere(t *testing.T) {
 	digest := dbtest.Digest(t, path)
 	cfg := dbtest.Config(t, path)
 	h := open(t, cfg, host.WithStore(slow{store(t, cfg)}))
-	for _, strategy := range dbtest.Builtin { // compiles the modules
-		_, err := h.Plan(t.Context(), host.SnapshotOptions{Strategy: strategy})
-		require.NoError(t, err)
-	}
 	committed := []string{}
+	var begin time.Time
+	for _, strategy := range append(dbtest.Builtin, "canonical") { // the first time compiles the module
+		begin = time.Now()
+		m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
+		require.NoError(t, err)
+		committed = append(committed, m.ID)
+	}
+	usual := int64(time.Since(begin))
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		strategy := dbtest.Builtin[random.IntN(3)]
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(time.Duration(random.IntN(60))*time.Millisecond, cancel)
+		time.AfterFunc(time.Duration(random.Int64N(2*usual)), cancel)
 		m, err := h.Snapshot(ctx, host.SnapshotOptions{Strategy: strategy})
 		cancel()
 		if err == nil {
@@ -56,8 +60,8 @@ func TestCancelAnywhere(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, digest, dbtest.Digest(t, restore(t, cfg, m.ID)))
 	}
-	require.NotEmpty(t, committed)
-	assert.Less(t, len(committed), 20)
+	assert.Greater(t, len(committed), 4)
+	assert.Less(t, len(committed), 24)
 	verified, err := h.Verify(t.Context(), host.LevelData)
 	require.NoError(t, err)
 	assert.Empty(t, verified.Problems)
@@ -187,15 +191,14 @@ func TestEmptyDatabase(t *testing.T) {
 // TestUnopenedCheckpoint snapshots what RocksDB's own checkpoint leaves: a
 // database without an IDENTITY.
 func TestUnopenedCheckpoint(t *testing.T) {
-	for _, shape := range shapes {
+	for _, shape := range shapes[1:3] {
 		path := shape.make(t)
 		checkpoint := filepath.Join(filepath.Dir(path), "checkpoint")
 		dbtest.Edit(t, path, shape.creation, func(db *rocks.DB) {
 			require.NoError(t, db.Checkpoint(checkpoint, rocks.FlushNever))
 		})
 		cfg := dbtest.Config(t, checkpoint)
-		for _, strategy := range dbtest.Builtin {
-			m := snapshot(t, cfg, strategy)
+		for _, m := range snapshots(t, cfg, dbtest.Builtin...) {
 			assert.Empty(t, m.Base)
 			assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, cfg, m.ID)), shape.name)
 		}

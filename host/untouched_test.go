@@ -48,18 +48,18 @@ func TestOfflineChangesNothing(t *testing.T) {
 			path := shape.make(t)
 			cfg := dbtest.Config(t, path)
 			before := footprints(t, path)
-			for _, strategy := range dbtest.Builtin {
-				snapshot(t, cfg, strategy)
-				require.Equal(t, before, footprints(t, path), strategy)
-				requireClean(t, path)
-				requireAlone(t, filepath.Dir(path), "db")
-			}
-			h := open(t, cfg, host.Offline(), host.ReadOnlyRepository())
+			h := open(t, cfg, host.Offline())
 			_, err := h.Digest(t.Context())
 			require.NoError(t, err)
 			for _, strategy := range dbtest.Builtin {
 				_, err := h.Plan(t.Context(), host.SnapshotOptions{Strategy: strategy})
 				require.NoError(t, err)
+				require.Equal(t, before, footprints(t, path), "plan "+strategy)
+				_, err = h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
+				require.NoError(t, err)
+				require.Equal(t, before, footprints(t, path), strategy)
+				requireClean(t, path)
+				requireAlone(t, filepath.Dir(path), "db")
 			}
 			require.NoError(t, h.Close())
 			require.Equal(t, before, footprints(t, path))
