@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strconv"
 )
 
 // Errno is how an error crosses the boundary: negated, as the result of a
@@ -63,7 +64,7 @@ func (e Errno) Error() string {
 	if e >= 1 && int(e) <= len(Errnos) {
 		return Errnos[e-1].Text
 	}
-	return "unknown error number"
+	return "unknown error number " + strconv.Itoa(int(e))
 }
 
 // Is makes the standard library's sentinels work across the boundary.

@@ -57,8 +57,9 @@ type Capture interface {
 	// column families it has. There is one per session.
 	View() (families int, err error)
 
-	// BasesRead lists committed native snapshots of this lineage, newest
-	// first, starting at index start, and returns how many it stored.
+	// BasesRead lists committed native snapshots of this lineage that share
+	// objects, newest first, starting at index start, and returns how many it
+	// stored.
 	BasesRead(start int, dst []Base) (int, error)
 
 	// BaseUse chooses the base of an increment by its slot, before the files

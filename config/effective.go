@@ -38,6 +38,17 @@ func (c *Config) Effective() []Setting {
 	return settings
 }
 
+// Where names a key for the errors of those who find its value wrong: in full,
+// after its origin unless the value is a default, as in
+// "rocksnap.toml:9: [snapshot] flush".
+func (c *Config) Where(key ...string) string {
+	name := title(key, false)
+	if origin, given := c.origins[toml.Key(key).String()]; given {
+		return origin + ": " + name
+	}
+	return name
+}
+
 func (c *Config) effectiveFields() []field {
 	fields := c.fields()
 	for _, name := range c.Used() {

@@ -56,6 +56,7 @@ func (l *loader) check() {
 		l.wrong(dotted("database.path"), "", "must not be empty")
 	}
 	l.checkRepository()
+	l.checkFolders()
 	l.checkKeyGroups()
 	for _, name := range sortedKeys(l.strategies) {
 		l.checkStrategy(name, l.strategies[name])

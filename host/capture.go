@@ -46,6 +46,11 @@ func readCapture(dir string, origin blobOrigin) (*capture, error) {
 		return nil, fmt.Errorf("read checkpoint: the last %d bytes of its MANIFEST are no whole edit: %w", set.Tail, abi.ECORRUPT)
 	}
 	c := &capture{dir: dir}
+	for _, f := range set.Families {
+		if err := checkFamilyName(f.Name); err != nil {
+			return nil, err
+		}
+	}
 	live := c.describe(set)
 	found, err := os.ReadDir(dir)
 	if err != nil {

@@ -170,7 +170,7 @@ func TestKilledSnapshots(t *testing.T) {
 	cfg := dbtest.Config(t, path)
 	promised := make(map[string]string)
 	for round := range 10 {
-		life := time.Duration(rand.Int64N(int64(300 * time.Millisecond)))
+		life := time.Duration(rand.Int64N(int64(200 * time.Millisecond)))
 		want := dbtest.Digest(t, path)
 		for _, line := range kill(t, cfg, life, "snapshots", dbtest.Builtin[round%3]) {
 			id, digest, _ := strings.Cut(line, " ")
@@ -192,7 +192,7 @@ func TestKilledSnapshots(t *testing.T) {
 	ids := listed(t, cfg)
 	assert.Len(t, ids, len(promised))
 	for i, id := range ids {
-		if i%4 == 0 || i > len(ids)-4 {
+		if i%8 == 0 || i > len(ids)-4 {
 			assert.Equal(t, promised[id], dbtest.Digest(t, restore(t, cfg, id)))
 		}
 	}

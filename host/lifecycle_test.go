@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"path/filepath"
@@ -88,38 +89,36 @@ func TestCancelOperation(t *testing.T) {
 // TestCloseWaits is I7: the database stays open until a snapshot that has begun is
 // committed, though most of its work comes after Close was called.
 func TestCloseWaits(t *testing.T) {
-	for _, strategy := range dbtest.Builtin {
-		for _, mode := range []string{"open", "at rest"} {
-			t.Run(strategy+" "+mode, func(t *testing.T) {
-				path := shapes[0].make(t)
-				digest := dbtest.Digest(t, path)
-				cfg := dbtest.Config(t, path)
-				gate := newGate(store(t, cfg))
-				options := []host.Option{host.WithStore(gate)}
-				if mode == "at rest" {
-					options = append(options, host.Offline())
-				}
-				h := open(t, cfg, options...)
-				op, err := h.Begin(t.Context(), host.SnapshotOptions{Strategy: strategy})
-				require.NoError(t, err)
-				closed := make(chan error, 1)
-				go func() { closed <- h.Close() }()
-				select {
-				case <-closed:
-					t.Fatal("closed under a snapshot")
-				case <-time.After(100 * time.Millisecond):
-				}
-				_, err = h.Begin(t.Context(), host.SnapshotOptions{})
-				require.ErrorIs(t, err, rocks.ErrClosed)
-				gate.open()
-				m, err := op.Wait()
-				require.NoError(t, err)
-				require.NoError(t, <-closed)
-				_, err = h.Begin(t.Context(), host.SnapshotOptions{Strategy: "canonical"})
-				require.ErrorIs(t, err, rocks.ErrClosed)
-				assert.Equal(t, digest, dbtest.Digest(t, restore(t, cfg, m.ID)))
-			})
-		}
+	for i, strategy := range []string{"native-full", "incremental", "canonical", "canonical"} {
+		t.Run(fmt.Sprint(strategy, i), func(t *testing.T) {
+			path := shapes[0].make(t)
+			digest := dbtest.Digest(t, path)
+			cfg := dbtest.Config(t, path)
+			gate := newGate(store(t, cfg))
+			options := []host.Option{host.WithStore(gate)}
+			if i%2 == 1 {
+				options = append(options, host.Offline())
+			}
+			h := open(t, cfg, options...)
+			op, err := h.Begin(t.Context(), host.SnapshotOptions{Strategy: strategy})
+			require.NoError(t, err)
+			closed := make(chan error, 1)
+			go func() { closed <- h.Close() }()
+			select {
+			case <-closed:
+				t.Fatal("closed under a snapshot")
+			case <-time.After(100 * time.Millisecond):
+			}
+			_, err = h.Begin(t.Context(), host.SnapshotOptions{})
+			require.ErrorIs(t, err, rocks.ErrClosed)
+			gate.open()
+			m, err := op.Wait()
+			require.NoError(t, err)
+			require.NoError(t, <-closed)
+			_, err = h.Begin(t.Context(), host.SnapshotOptions{Strategy: "canonical"})
+			require.ErrorIs(t, err, rocks.ErrClosed)
+			assert.Equal(t, digest, dbtest.Digest(t, restore(t, cfg, m.ID)))
+		})
 	}
 }
 
@@ -208,39 +207,50 @@ func TestUnopenedCheckpoint(t *testing.T) {
 // TestFailingStore breaks each create of a snapshot in turn, before and in the
 // middle of its body.
 func TestFailingStore(t *testing.T) {
-	path := shapes[3].make(t)
-	digest := dbtest.Digest(t, path)
-	for _, strategy := range dbtest.Builtin {
-		for _, mode := range []blob.Mode{blob.Fail, blob.Cut} {
-			cfg := dbtest.Config(t, path)
-			var fail, creates int
-			h := open(t, cfg, host.Offline(), host.WithStore(blob.Faulty(store(t, cfg), func(c blob.Call) blob.Fault {
-				if c.Verb != blob.VerbCreate {
-					return blob.Fault{}
-				}
-				if creates++; creates == fail {
-					return blob.Fault{Mode: mode, At: 10}
-				}
-				return blob.Fault{}
-			})))
-			for fail = 1; ; fail++ {
-				creates = 0
+	for _, mode := range []blob.Mode{blob.Fail, blob.Cut} {
+		path := shapes[3].make(t)
+		digest := dbtest.Digest(t, path)
+		cfg := dbtest.Config(t, path)
+		f := &failing{mode: mode}
+		h := open(t, cfg, host.Offline(), host.WithStore(blob.Faulty(store(t, cfg), f.plan)))
+		for _, strategy := range dbtest.Builtin {
+			before := listed(t, cfg)
+			f.fail(1)
+			for {
 				m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
 				requireClean(t, path)
-				if creates < fail {
+				if f.creates < f.at {
 					require.NoError(t, err)
-					assert.Equal(t, []string{m.ID}, listed(t, cfg))
+					assert.Equal(t, append(before, m.ID), listed(t, cfg))
 					assert.Equal(t, digest, dbtest.Digest(t, restore(t, cfg, m.ID)))
 					break
 				}
-				require.ErrorIs(t, err, blob.ErrFault, "%s, create %d", strategy, fail)
+				require.ErrorIs(t, err, blob.ErrFault, "%s, create %d", strategy, f.at)
 				assert.NotEqual(t, host.CodePlugin, host.CodeOf(err), "the strategy is not to blame: %v", err)
-				assert.Empty(t, listed(t, cfg))
+				assert.Equal(t, before, listed(t, cfg))
+				f.fail(f.at + 1)
 			}
-			assert.Greater(t, fail, 4)
-			require.NoError(t, h.Close())
+			assert.Greater(t, f.at, 4)
 		}
 	}
+}
+
+// failing makes the create of one number fail.
+type failing struct {
+	mode        blob.Mode
+	at, creates int
+}
+
+func (f *failing) fail(at int) { f.at, f.creates = at, 0 }
+
+func (f *failing) plan(c blob.Call) blob.Fault {
+	if c.Verb != blob.VerbCreate {
+		return blob.Fault{}
+	}
+	if f.creates++; f.creates != f.at {
+		return blob.Fault{}
+	}
+	return blob.Fault{Mode: f.mode, At: 10}
 }
 
 func store(t testing.TB, cfg *config.Config) blob.Store {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -32,6 +33,7 @@ const noteFile = "ROCKSNAP"
 // note is what a restore leaves in a database directory.
 type note struct {
 	Version  int               `json:"version"`
+	Identity string            `json:"identity"` // IDENTITY of the restored database
 	Lineage  string            `json:"lineage"`
 	Snapshot string            `json:"snapshot"`        // the one that was restored
 	Blobs    map[uint64]string `json:"blobs,omitempty"` // blob file number -> its writer
@@ -43,28 +45,45 @@ var lineageSpace = uuid.MustParse("6a0d9e52-58b8-4c8f-9a5e-0c7d3b1f2e64")
 // readLineage tells which history the database in dir belongs to.
 func readLineage(dir, identity string) (lineage, error) {
 	l := lineage{origin: blobOrigin{database: identity}}
-	text, err := os.ReadFile(filepath.Join(dir, noteFile))
+	n, err := readNote(filepath.Join(dir, noteFile))
+	switch {
+	case err != nil:
+		return l, err
+	case n != nil && n.Identity == identity && identity != "":
+		l.id, l.origin.inherited = n.Lineage, n.Blobs
+	case identity == "":
+		l.id = uuid.NewString() // a checkpoint that nobody has opened has no history yet
+	default:
+		l.id = uuid.NewSHA1(lineageSpace, []byte(identity)).String()
+	}
+	return l, nil
+}
+
+// readNote returns nil when there is no note. RocksDB leaves the file behind when
+// a database is destroyed and made anew, hence the IDENTITY in it.
+func readNote(path string) (*note, error) {
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if l.id = uuid.NewSHA1(lineageSpace, []byte(identity)).String(); identity == "" {
-			l.id = uuid.NewString() // a checkpoint that nobody has opened has no history yet
-		}
-		return l, nil
+		return nil, nil
 	}
 	if err != nil {
-		return l, fmt.Errorf("read lineage: %w", err)
+		return nil, fmt.Errorf("read lineage: %w", err)
 	}
 	var n note
 	if err := json.Unmarshal(text, &n); err != nil || n.Version != 1 || uuid.Validate(n.Lineage) != nil {
-		return l, problem(CodeFailed, fmt.Errorf("read lineage: %s is damaged", filepath.Join(dir, noteFile)),
+		return nil, problem(CodeFailed, fmt.Errorf("read lineage: %s is damaged", path),
 			"remove the file to start a new history; the next snapshot is then a full one")
 	}
-	l.id, l.origin.inherited = n.Lineage, n.Blobs
-	return l, nil
+	return &n, nil
 }
 
 // writeNote leaves the note of a restore in dir.
 func writeNote(dir string, m *catalog.Manifest) error {
-	n := note{Version: 1, Lineage: m.Lineage, Snapshot: m.ID, Blobs: make(map[uint64]string)}
+	identity, err := os.ReadFile(filepath.Join(dir, "IDENTITY"))
+	if err != nil {
+		return err
+	}
+	n := note{Version: 1, Identity: strings.TrimSpace(string(identity)), Lineage: m.Lineage, Snapshot: m.ID, Blobs: make(map[uint64]string)}
 	for _, f := range m.Contents {
 		if f.Kind == abi.KindBlob && f.Identity != "" {
 			n.Blobs[f.Number] = blobWriter(f.Identity)
@@ -86,12 +105,13 @@ type history struct {
 	snapshots []catalog.Summary // oldest first
 }
 
-// bases lists the native snapshots of a lineage, newest first.
+// bases lists the native snapshots of a lineage that share something, newest
+// first.
 func (h history) bases(lineage string) []abi.Base {
 	var list []abi.Base
 	for i := len(h.snapshots) - 1; i >= 0; i-- {
 		s := &h.snapshots[i]
-		if s.Lineage != lineage || s.Kind != catalog.KindNative {
+		if s.Lineage != lineage || s.Kind != catalog.KindNative || s.BytesShared == 0 {
 			continue
 		}
 		list = append(list, abi.Base{

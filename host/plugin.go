@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host/internal/strategy"
 )
@@ -15,7 +16,13 @@ import (
 type ModuleInfo = strategy.Info
 
 // InspectModule describes the module in a file without running any of its code.
+// A relative path is searched for as one of a configuration is: in the working
+// folder, then ROCKSNAP_PLUGIN_PATH, then beside the executable.
 func InspectModule(path string) (ModuleInfo, error) {
+	path, _, err := (&strategies{cfg: new(config.Config)}).find(path)
+	if err != nil {
+		return ModuleInfo{}, err
+	}
 	wasm, err := os.ReadFile(path)
 	if err != nil {
 		return ModuleInfo{}, problem(CodePlugin, fmt.Errorf("inspect module: %w", err), "")
@@ -44,15 +51,29 @@ func AnnotateModule(from, to string, metadata []byte) error {
 	return nil
 }
 
-// CheckStrategies finds, checks and compiles the modules of all strategies that a
-// configuration chooses or changes, and runs none. Its error joins those of the
-// single strategies.
+// CheckStrategies loads the strategies that a configuration chooses or changes,
+// and has each check its own options. It touches neither the database nor the
+// repository. Its error joins those of the single strategies; each names the key.
 func CheckStrategies(ctx context.Context, cfg *config.Config, options ...Option) error {
-	o := newSettings(options)
-	s := &strategies{cfg: cfg, native: o.native, cache: o.cache, modules: make(map[string]*loaded)}
+	r := newRepository(cfg, newSettings(options))
 	var errs []error
 	for _, name := range cfg.Used() {
-		errs = append(errs, s.check(ctx, name))
+		errs = append(errs, r.checkStrategy(ctx, name))
 	}
-	return errors.Join(append(errs, s.close(ctx))...)
+	return errors.Join(append(errs, r.strategies.close(ctx))...)
+}
+
+func (r *Repository) checkStrategy(ctx context.Context, name string) error {
+	started, err := r.strategies.start(ctx, name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.cfg.Where("strategies", name, "module"), err)
+	}
+	defer started.Close(context.WithoutCancel(ctx))
+	s := (&Host{Repository: r}).newSession(ctx, name, true) // what Init may call needs no database
+	defer s.close()
+	s.enter(ctx, abi.PhaseInit)
+	if err := started.Init(ctx, s); err != nil {
+		return problem(CodePlugin, fmt.Errorf("%s: %w", r.cfg.Where("strategies", name, "config"), err), "")
+	}
+	return nil
 }

@@ -25,18 +25,20 @@ type Progress struct {
 const progressEvery = 100 * time.Millisecond
 
 // throttle returns a report function that passes on at most one call per
-// progressEvery, and every call that completes the bytes. A nil report stays nil.
+// progressEvery, and the one that completes the bytes. A nil report stays nil.
 func throttle(phase string, report func(Progress)) func(Progress) {
 	if report == nil {
 		return nil
 	}
 	var mu sync.Mutex
 	var last time.Time
+	var shown int64 // bytes
 	return func(p Progress) {
 		mu.Lock()
 		defer mu.Unlock()
-		if now := time.Now(); now.Sub(last) >= progressEvery || p.BytesDone == p.BytesTotal {
-			last, p.Phase = now, phase
+		completes := p.BytesDone == p.BytesTotal && p.BytesDone > shown
+		if now := time.Now(); now.Sub(last) >= progressEvery || completes {
+			last, shown, p.Phase = now, p.BytesDone, phase
 			report(p)
 		}
 	}

@@ -57,7 +57,8 @@ func OpenRepository(ctx context.Context, cfg *config.Config, options ...Option) 
 	return openRepository(ctx, cfg, newSettings(options))
 }
 
-func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repository, error) {
+// newRepository returns a repository that is not open yet.
+func newRepository(cfg *config.Config, s settings) *Repository {
 	r := &Repository{
 		cfg: cfg, name: cfg.Repository.Name, store: s.store,
 		workers: cfg.Repository.Transfer.Workers, log: s.log, report: s.report,
@@ -66,6 +67,11 @@ func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repos
 	if g := cfg.KeyGroups; g != nil {
 		r.groups = &catalog.KeyGroups{Count: g.Count, First: g.Range.First, Last: g.Range.Last}
 	}
+	return r
+}
+
+func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repository, error) {
+	r := newRepository(cfg, s)
 	if r.store == nil {
 		store, err := dir.Open(cfg.Repository.Dir())
 		if err != nil {
@@ -116,6 +122,8 @@ func (r *Repository) Find(ctx context.Context, ref string) (*Manifest, error) {
 	switch {
 	case errors.Is(err, catalog.ErrDamaged):
 		return nil, problem(CodeDamaged, fmt.Errorf("snapshot %s: %w", ref, err), "'rocksnap verify --level catalog' shows what is affected")
+	case errors.Is(err, catalog.ErrAmbiguous):
+		return nil, problem(CodeUsage, fmt.Errorf("several snapshots of %s start with %s", r.name, ref), "give more of the id; 'rocksnap list' shows them whole")
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, problem(CodeFailed, fmt.Errorf("no snapshot %s of %s", ref, r.name), "'rocksnap list' shows what there is")
 	case err != nil:

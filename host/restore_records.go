@@ -64,8 +64,8 @@ func sameOrder(m *Manifest, db *rocks.DB) error {
 // load imports every canonical file in parallel, and ingests the tables of each
 // column family at once.
 func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, dir string, t *tally) error {
-	var mu sync.Mutex // guards tables
-	tables := make(map[string][]string)
+	var mu sync.Mutex // guards tables and sums
+	tables, sums := make(map[string][]string), make(map[string]canonical.Sum)
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.workers)
 	for i := range m.Contents {
@@ -74,15 +74,19 @@ func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, dir st
 			continue
 		}
 		g.Go(func() error {
-			written, err := r.importFile(ctx, f, db, filepath.Join(dir, f.Name), t)
+			written, sum, err := r.importFile(ctx, f, db, filepath.Join(dir, f.Name), t)
 			mu.Lock()
 			defer mu.Unlock()
 			tables[f.Family] = append(tables[f.Family], written...)
+			sums[f.Family] = sums[f.Family].Merge(sum)
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	if digest := canonical.Database(sums); m.ContentDigest != "" && digest != m.ContentDigest {
+		return problem(CodeDamaged, fmt.Errorf("the records have content digest %s, the manifest says %s: %w", digest, m.ContentDigest, abi.ECORRUPT), "")
 	}
 	for family, files := range tables {
 		if err := db.Ingest(family, files); err != nil {
@@ -93,32 +97,33 @@ func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, dir st
 }
 
 // importFile turns one canonical file into tables.
-func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, dir string, t *tally) ([]string, error) {
+func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, dir string, t *tally) (files []string, sum canonical.Sum, err error) {
 	body, err := r.open(ctx, f, t)
 	if err != nil {
-		return nil, err
+		return nil, sum, err
 	}
 	defer body.Close()
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, err
+		return nil, sum, err
 	}
 	w, err := rocks.NewTableWriter(db, f.Family, dir)
 	if err != nil {
-		return nil, err
+		return nil, sum, err
 	}
 	defer w.Close()
 	reader, err := canonical.NewStreamReader(body)
 	if err != nil {
-		return nil, unreadable(f, err)
+		return nil, sum, unreadable(f, err)
 	}
 	for block, err := range reader.Blocks() {
 		if err != nil {
-			return nil, unreadable(f, err)
+			return nil, sum, unreadable(f, err)
 		}
 		if err := w.AddBlock(block); err != nil {
-			return nil, fmt.Errorf("import %s: %w", f.Name, err)
+			return nil, sum, fmt.Errorf("import %s: %w", f.Name, err)
 		}
 	}
 	t.file()
-	return w.Finish()
+	files, err = w.Finish()
+	return files, reader.Totals().Digest, err
 }

@@ -12,11 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// checkTarget accepts what a finished restore can be renamed to.
 func checkTarget(target string) error {
+	var at, above unix.Stat_t
 	entries, err := os.ReadDir(target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
+	case err == nil && unix.Lstat(target, &at) == nil && at.Mode&unix.S_IFMT == unix.S_IFLNK:
+		return problem(CodeFailed, fmt.Errorf("restore: target %s is a symbolic link", target), "name the directory that it leads to")
+	case err == nil && unix.Lstat(filepath.Dir(target), &above) == nil && at.Dev != above.Dev:
+		return problem(CodeFailed, fmt.Errorf("restore: target %s is a mount point", target), "name a directory below it")
 	case err != nil:
 		return problem(CodeFailed, fmt.Errorf("restore: target: %w", err), "name an empty or absent directory")
 	case len(entries) > 0:
@@ -58,6 +64,11 @@ func newStaging(target string) (*staging, error) {
 	dir := filepath.Join(filepath.Dir(target), stagingPrefix(target)+uuid.NewString())
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
+	}
+	if info, err := os.Stat(target); err == nil { // an empty directory keeps its permissions
+		if err := os.Chmod(dir, info.Mode().Perm()); err != nil {
+			return nil, errors.Join(err, os.Remove(dir))
+		}
 	}
 	s, err := lockStaging(dir)
 	if err != nil {

@@ -35,7 +35,7 @@ func (s *session) seal() (*catalog.Manifest, error) {
 		return nil, err
 	}
 	m.Contents = append(m.Contents, s.ledger.streams...)
-	sumUp(m)
+	m.SumUp()
 	return m, nil
 }
 
@@ -112,12 +112,11 @@ func (s *session) sealRecords(m *catalog.Manifest) error {
 		}
 		m.ContentDigest = canonical.Database(sums)
 	}
-	var err error
-	m.Options, err = rocks.OptionsText(s.host.db.Path())
+	m.Options = s.options
 	for i := range m.Families {
 		m.Families[i].MergeOperator = mergeOperator(m.Options, m.Families[i].Name)
 	}
-	return err
+	return nil
 }
 
 func (s *session) proveRecords() (map[string]canonical.Sum, error) {
@@ -162,7 +161,7 @@ func (s *session) proveFamily(name string, ranges []coverage) error {
 	if next != info.GroupLast+1 {
 		return fmt.Errorf("key groups %d to %d were not exported: %w", next, info.GroupLast, abi.EINCOMPLETE)
 	}
-	return s.proveInside(ranges)
+	return nil
 }
 
 // proveStream compares a range that the guest wrote itself with what it scanned.
@@ -182,20 +181,6 @@ func (s *session) proveStream(c coverage) error {
 		return nil
 	}
 	return fmt.Errorf("key groups %d to %d were written but not scanned to their end: %w", c.first, c.last, abi.EINCOMPLETE)
-}
-
-// sumUp fills in the counts of the summary.
-func sumUp(m *catalog.Manifest) {
-	for _, f := range m.Contents {
-		m.BytesFull += f.Size
-		m.Records += f.Records
-		if f.Reused {
-			m.BytesReused += f.Size
-		} else {
-			m.BytesNew += f.Size
-		}
-	}
-	m.Files = len(m.Contents)
 }
 
 // abbreviate joins names and says how many more there are.

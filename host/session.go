@@ -7,6 +7,7 @@ import (
 	"maps"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -40,6 +41,7 @@ type session struct {
 	shared  map[string]*catalog.File // shared files of the base, by identity
 	capture *capture
 	view    *rocks.View
+	options string // text of RocksDB's OPTIONS when the view was opened
 	ledger  ledger
 
 	committed map[string][]byte // state as of the latest snapshot
@@ -196,8 +198,8 @@ func (s *session) MetaPut(key string, value []byte) error {
 
 // put copies a value into a small store with a limit on its total size.
 func put(m map[string][]byte, what, key string, value []byte, limit int) error {
-	if key == "" || len(key) > abi.MaxKey {
-		return fmt.Errorf("%s key of %d bytes: %w", what, len(key), abi.EINVAL)
+	if key == "" || len(key) > abi.MaxKey || !utf8.ValidString(key) {
+		return fmt.Errorf("%s key %.*q: must be 1 to %d bytes of UTF-8: %w", what, abi.MaxKey, key, abi.MaxKey, abi.EINVAL)
 	}
 	total := len(key) + len(value)
 	for k, v := range m {
@@ -251,13 +253,35 @@ func (s *session) View() (int, error) {
 		return 0, fmt.Errorf("view beside a checkpoint: a snapshot is native or canonical: %w", abi.ECONFLICT)
 	}
 	if s.view == nil {
-		v, err := s.host.db.View()
-		if err != nil {
+		if err := s.openView(); err != nil {
 			return 0, err
 		}
-		s.view = v
 	}
 	return len(s.view.Families()), nil
+}
+
+// openView opens the view and reads what else belongs to its instant.
+func (s *session) openView() (err error) {
+	if s.view, err = s.host.db.View(); err != nil {
+		return err
+	}
+	for _, f := range s.view.Families() {
+		if err := checkFamilyName(f.Name); err != nil {
+			return err
+		}
+	}
+	if s.options, err = rocks.OptionsText(s.host.db.Path()); err != nil {
+		return fmt.Errorf("read options: %w", err)
+	}
+	return s.proveInside()
+}
+
+// checkFamilyName refuses a name that the manifest, which is JSON, cannot carry.
+func checkFamilyName(name string) error {
+	if !utf8.ValidString(name) {
+		return problem(CodeFailed, fmt.Errorf("column family %q: its name is not UTF-8", name), "rocksnap cannot save this database")
+	}
+	return nil
 }
 
 // BasesRead lists committed native snapshots of this lineage, newest first, of
@@ -315,6 +339,9 @@ func sharedFiles(m *catalog.Manifest) map[string]*catalog.File {
 func (s *session) blame(err error) error {
 	if s.ctx.Err() != nil { // and whatever failed because of it
 		return fmt.Errorf("%s: %w", s.phase, context.Cause(s.ctx))
+	}
+	if p := (*Problem)(nil); errors.As(err, &p) {
+		return problem(p.Code, err, p.Hint)
 	}
 	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
 		err = fmt.Errorf("%s: %w", s.phase, cause)

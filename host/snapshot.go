@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
@@ -63,6 +64,10 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 	if o.Strategy == "" {
 		o.Strategy = h.cfg.Snapshot.Strategy
 	}
+	var err error
+	if o.Labels, o.Meta, err = checkLabels(o); err != nil {
+		return nil, err
+	}
 	release, err := h.db.Acquire()
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
@@ -75,6 +80,31 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 		return nil, op.err
 	}
 	return op, nil
+}
+
+// maxLabels bounds the bytes of all labels, which every list reads.
+const maxLabels = 16 << 10
+
+// checkLabels copies what the application attaches, as it is at this instant, and
+// refuses what a manifest cannot carry before anything is uploaded.
+func checkLabels(o SnapshotOptions) (map[string]string, map[string][]byte, error) {
+	size := 0
+	for k, v := range o.Labels {
+		size += len(k) + len(v)
+		if k == "" || !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return nil, nil, problem(CodeUsage, fmt.Errorf("label %q = %q: name and value must be UTF-8", k, v), "a label is name=value")
+		}
+	}
+	if size > maxLabels {
+		return nil, nil, problem(CodeUsage, fmt.Errorf("labels have %d bytes, at most %d", size, maxLabels), "longer texts belong into metadata")
+	}
+	meta := make(map[string][]byte)
+	for k, v := range o.Meta {
+		if err := put(meta, "metadata", k, v, abi.MaxMeta); err != nil {
+			return nil, nil, problem(CodeUsage, err, "keep large things in the database itself")
+		}
+	}
+	return maps.Clone(o.Labels), meta, nil
 }
 
 // prepare is the synchronous phase, and what has to be known before it.

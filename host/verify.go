@@ -11,7 +11,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
 // Level is how deep a verification goes; each contains the ones before it.
@@ -172,16 +174,21 @@ func (v *verification) look(ctx context.Context, f *File, t *tally) (what string
 // drills restores each snapshot, one at a time, and compares the content digest
 // with the recorded one where it is known.
 func (v *verification) drills(ctx context.Context, manifests []*Manifest) error {
+	var failed []error
 	for _, m := range manifests {
 		content, err := v.repository.drill(ctx, m)
 		switch {
 		case errors.Is(err, context.Canceled):
 			return err
-		case err != nil:
+		case errors.Is(err, rocks.ErrForeign):
+			v.repository.log.Warn("the snapshot was restored but not read", "snapshot", m.ID, "reason", err)
+		case CodeOf(err) == CodeDamaged, errors.Is(err, abi.ECORRUPT):
 			v.find(Finding{Snapshot: m.ID, What: "cannot be restored: " + err.Error()})
+		case err != nil: // it says nothing about the snapshot
+			failed = append(failed, fmt.Errorf("verify: drill: %w", err))
 		case m.ContentDigest != "" && m.ContentDigest != content.Digest:
 			v.find(Finding{Snapshot: m.ID, What: fmt.Sprintf("restores to content %s instead of %s", content.Digest, m.ContentDigest)})
 		}
 	}
-	return nil
+	return errors.Join(failed...)
 }

@@ -61,8 +61,10 @@
 package guest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -104,9 +106,43 @@ func Config(s abi.Session, v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("config: %s: %w", strings.TrimPrefix(err.Error(), "json: "), abi.EINVAL)
+		return fmt.Errorf("config: %s: %w", explain(err), abi.EINVAL)
 	}
 	return checkKeys(text, reflect.TypeOf(v).Elem())
+}
+
+// explain says what is wrong with a value in words of the configuration: its
+// reader knows neither JSON nor the strategy's Go types.
+func explain(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	want, got := wanted(wrong.Type.Kind()), wrong.Value
+	if number, ok := strings.CutPrefix(got, "number "); ok {
+		got = number // of the right kind, but with a fraction or too large
+		want = strings.Replace(want, "a number", "a whole number in range", 1)
+	} else if noun, ok := nouns[got]; ok {
+		got = noun
+	}
+	return fmt.Sprintf("%s must be %s, not %s", cmp.Or(wrong.Field, "the table"), want, got)
+}
+
+// nouns are the kinds of values by their names in package json.
+var nouns = map[string]string{
+	"bool": "true or false", "number": "a number", "string": "a string", "array": "a list", "object": "a table",
+}
+
+func wanted(k reflect.Kind) string {
+	switch {
+	case k >= reflect.Int && k <= reflect.Float64:
+		return nouns["number"]
+	case k == reflect.Bool || k == reflect.String:
+		return nouns[k.String()]
+	case k == reflect.Slice || k == reflect.Array:
+		return nouns["array"]
+	}
+	return nouns["object"]
 }
 
 // checkKeys refuses keys that no field of the struct has. A json.Decoder would do

@@ -64,7 +64,7 @@ func manifest() *Manifest {
 			Created: time.Date(2026, 3, 1, 12, 0, 0, 5000, time.UTC), Kind: KindNative,
 			Strategy: Strategy{Name: "incremental", Module: digest, ABI: "1.0"},
 			Base:     uuid.NewString(), Labels: map[string]string{"why": "test"},
-			Files: 2, BytesFull: 107, BytesNew: 7, BytesReused: 100,
+			Files: 2, BytesFull: 107, BytesNew: 7, BytesReused: 100, BytesShared: 100,
 		},
 		Detail: Detail{
 			RocksDB:  "7.8.3",

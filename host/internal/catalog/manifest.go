@@ -38,6 +38,7 @@ type Summary struct {
 	BytesFull   int64             `json:"bytes_full"`   // bytes of all files
 	BytesNew    int64             `json:"bytes_new"`    // bytes stored by this snapshot
 	BytesReused int64             `json:"bytes_reused"` // bytes taken over from the base
+	BytesShared int64             `json:"bytes_shared"` // bytes that later snapshots may reuse
 	Records     uint64            `json:"records"`      // canonical only
 	PrepareMs   float64           `json:"prepare_ms"`   // synchronous phase
 	TotalMs     float64           `json:"total_ms"`     // until the seal

@@ -3,7 +3,10 @@ package catalog
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/rocksnap/rocksnap/abi"
 )
@@ -16,6 +19,9 @@ func (m *Manifest) Validate() error {
 		return err
 	}
 	if err := validateFamilies(m.Families); err != nil {
+		return err
+	}
+	if err := m.validateKeys(); err != nil {
 		return err
 	}
 	if g := m.KeyGroups; g != nil && (g.First > g.Last || g.Last >= g.Count) {
@@ -55,6 +61,22 @@ func isKind(kind string) bool {
 	return false
 }
 
+// validateKeys refuses names that JSON cannot carry: it would replace their bytes
+// without a word, and two of them might become one.
+func (m *Manifest) validateKeys() error {
+	names := slices.Concat(slices.Collect(maps.Keys(m.State)), slices.Collect(maps.Keys(m.Meta)),
+		slices.Collect(maps.Keys(m.Labels)), slices.Collect(maps.Values(m.Labels)))
+	for _, f := range m.Families {
+		names = append(names, f.Name, f.Comparator, f.MergeOperator)
+	}
+	for _, name := range names {
+		if !utf8.ValidString(name) {
+			return fmt.Errorf("name %q is not UTF-8", name)
+		}
+	}
+	return nil
+}
+
 func validateFamilies(families []Family) error {
 	names := make(map[string]bool, len(families))
 	for i, f := range families {
@@ -72,7 +94,6 @@ func validateFamilies(families []Family) error {
 // validateFiles checks each file, and the sums of the summary.
 func (m *Manifest) validateFiles() error {
 	names := make(map[string]bool, len(m.Contents))
-	sum := Summary{Files: len(m.Contents)}
 	for i := range m.Contents {
 		f := &m.Contents[i]
 		if err := f.validate(); err != nil {
@@ -85,18 +106,29 @@ func (m *Manifest) validateFiles() error {
 			return fmt.Errorf("file %q: is reused without a base", f.Name)
 		}
 		names[f.Name] = true
-		sum.add(f)
 	}
-	return m.Summary.agree(&sum)
+	sum := *m
+	sum.SumUp()
+	return m.Summary.agree(&sum.Summary)
 }
 
-func (s *Summary) add(f *File) {
-	s.BytesFull += f.Size
-	s.Records += f.Records
-	if f.Reused {
-		s.BytesReused += f.Size
-	} else {
-		s.BytesNew += f.Size
+// SumUp sets the counts of the Summary from the files.
+func (m *Manifest) SumUp() {
+	s := &m.Summary
+	s.Files, s.Records = len(m.Contents), 0
+	s.BytesFull, s.BytesNew, s.BytesReused, s.BytesShared = 0, 0, 0, 0
+	for i := range m.Contents {
+		f := &m.Contents[i]
+		s.BytesFull += f.Size
+		s.Records += f.Records
+		if f.Reused {
+			s.BytesReused += f.Size
+		} else {
+			s.BytesNew += f.Size
+		}
+		if f.Scope == abi.ScopeShared {
+			s.BytesShared += f.Size
+		}
 	}
 }
 
@@ -109,6 +141,7 @@ func (s *Summary) agree(sum *Summary) error {
 		{"bytes", s.BytesFull, sum.BytesFull},
 		{"new bytes", s.BytesNew, sum.BytesNew},
 		{"reused bytes", s.BytesReused, sum.BytesReused},
+		{"shared bytes", s.BytesShared, sum.BytesShared},
 		{"records", int64(s.Records), int64(sum.Records)},
 	} {
 		if c.says != c.sum {

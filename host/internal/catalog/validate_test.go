@@ -14,7 +14,7 @@ func TestValidate(t *testing.T) {
 	require.NoError(t, manifest().Validate())
 	empty := manifest()
 	empty.Kind, empty.Contents = KindEmpty, nil
-	empty.Files, empty.BytesFull, empty.BytesNew, empty.BytesReused = 0, 0, 0, 0
+	empty.Files, empty.BytesFull, empty.BytesNew, empty.BytesReused, empty.BytesShared = 0, 0, 0, 0, 0
 	require.NoError(t, empty.Validate())
 
 	for want, spoil := range map[string]func(m *Manifest){
@@ -45,6 +45,10 @@ func TestValidate(t *testing.T) {
 		"108 bytes":             func(m *Manifest) { m.BytesFull++ },
 		"8 new bytes":           func(m *Manifest) { m.BytesNew++ },
 		"101 reused":            func(m *Manifest) { m.BytesReused++ },
+		"101 shared":            func(m *Manifest) { m.BytesShared++ },
+		"not UTF-8":             func(m *Manifest) { m.Families[0].Name = "\xff" },
+		`"\xfe" is not UTF-8`:   func(m *Manifest) { m.State = map[string][]byte{"\xfe": nil} },
+		`"\xfd" is not UTF-8`:   func(m *Manifest) { m.Labels = map[string]string{"a": "\xfd"} },
 		"1 records, the files ": func(m *Manifest) { m.Records = 1 },
 	} {
 		m := manifest()

@@ -61,19 +61,6 @@ func Open(path string, o Options) (*DB, error) {
 	return &DB{path: path, instance: in}, nil
 }
 
-// Borrow wraps a database that the application opened from path and goes on to
-// own: Close waits for leases but leaves it open. The handles name its column
-// families; none are needed for "default".
-func Borrow(db *grocksdb.DB, path string, families []*grocksdb.ColumnFamilyHandle) *DB {
-	return &DB{path: path, instance: newInstance(db, families), borrowed: true}
-}
-
-// Lend returns what [Borrow] takes, for one more DB over the same instance. It
-// is to be closed before db is.
-func (db *DB) Lend() (*grocksdb.DB, []*grocksdb.ColumnFamilyHandle) {
-	return db.instance.db, db.instance.handles
-}
-
 // Path returns the directory of the database.
 func (db *DB) Path() string { return db.path }
 
@@ -105,14 +92,24 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// Empty reports whether no file is live and no memtable holds an entry.
+// Empty reports whether no file is live and no memtable holds an entry. It fails
+// when that depends on a column family that was not lent.
 func (db *DB) Empty() (bool, error) {
 	release, err := db.Acquire()
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	return db.instance.empty(), nil
+	in, unlent, err := db.living()
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("look for records in %s: %w", db.path, err)
+	case !in.empty():
+		return false, nil
+	case len(unlent) > 0:
+		return false, fmt.Errorf("look for records in %s: %w", db.path, notLent(unlent[0]))
+	}
+	return true, nil
 }
 
 // LiveFile is an SST or blob file that RocksDB calls live.
@@ -131,9 +128,13 @@ func (db *DB) Live() ([]LiveFile, error) {
 		return nil, err
 	}
 	defer release()
+	in, _, err := db.living()
+	if err != nil {
+		return nil, fmt.Errorf("list live files of %s: %w", db.path, err)
+	}
 	var files []LiveFile
-	for _, f := range db.instance.families {
-		for _, b := range db.instance.live(f) {
+	for _, f := range in.families {
+		for _, b := range in.live(f) {
 			files = append(files, b.LiveFile)
 		}
 	}
@@ -149,9 +150,13 @@ func (db *DB) Property(family, name string) string {
 		return ""
 	}
 	defer release()
-	f, err := db.instance.family(family)
+	in, _, err := db.living()
 	if err != nil {
 		return ""
 	}
-	return db.instance.property(f, name)
+	f, err := in.family(family)
+	if err != nil {
+		return ""
+	}
+	return in.property(f, name)
 }

@@ -96,6 +96,17 @@ rs_family* rs_default_family(rocksdb_t* db) { return reinterpret_cast<rs_family*
 
 rs_family* rs_family_of(rocksdb_column_family_handle_t* handle) { return reinterpret_cast<rs_family*>(handle->rep); }
 
+// rs_place returns the i-th of the directories that the options name for files of
+// a column family, or NULL behind the last.
+char* rs_place(rocksdb_t* db, rs_family* family, size_t i) {
+  const Options options = db->rep->GetOptions(family_of(family));
+  std::vector<std::string> places;
+  if (!options.wal_dir.empty()) places.push_back(options.wal_dir);
+  for (const auto& p : options.db_paths) places.push_back(p.path);
+  for (const auto& p : options.cf_paths) places.push_back(p.path);
+  return i < places.size() ? copy(places[i]) : nullptr;
+}
+
 const char* rs_comparator(rs_family* family) { return family_of(family)->GetComparator()->Name(); }
 
 // rs_property returns NULL for a property that RocksDB does not know.

@@ -42,6 +42,7 @@ char* rs_check_options(const char* dir, char** wal_dir);
 
 rs_family* rs_default_family(rocksdb_t* db);
 rs_family* rs_family_of(rocksdb_column_family_handle_t* handle);
+char* rs_place(rocksdb_t* db, rs_family* family, size_t i);
 const char* rs_comparator(rs_family* family);
 char* rs_property(rocksdb_t* db, rs_family* family, const char* name);
 size_t rs_live(rocksdb_t* db, rs_family* family, rs_file** files);

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
 // View reads a database at one sequence number. It holds a lease until it is
@@ -48,32 +46,12 @@ func (db *DB) View() (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := db.checkLent(); err != nil {
+	in, snapshot, err := db.freeze()
+	if err != nil {
 		release()
 		return nil, fmt.Errorf("open view of %s: %w", db.path, err)
 	}
-	snapshot := C.rs_snapshot_take(db.instance.native())
-	if snapshot == nil {
-		release()
-		return nil, fmt.Errorf("open view of %s: %w", db.path, errNoSnapshot)
-	}
-	return newView(db.instance, snapshot, &db.lease, release), nil
-}
-
-func (db *DB) checkLent() error {
-	if !db.borrowed {
-		return nil
-	}
-	set, err := version.Read(db.path)
-	if err != nil {
-		return err
-	}
-	for _, f := range set.Families {
-		if _, err := db.instance.familyByID(f.ID); err != nil {
-			return fmt.Errorf("column family %q was not lent", f.Name)
-		}
-	}
-	return nil
+	return newView(in, snapshot, &db.lease, release), nil
 }
 
 // View opens a read view. The WAL is replayed in memory. It fails with

@@ -44,7 +44,11 @@ func (db *DB) each(verb string, do func(family) error) error {
 		return err
 	}
 	defer release()
-	for _, f := range db.instance.families {
+	in, _, err := db.living()
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", verb, db.path, err)
+	}
+	for _, f := range in.families {
 		if err := do(f); err != nil {
 			return fmt.Errorf("%s column family %q: %w", verb, f.name, err)
 		}

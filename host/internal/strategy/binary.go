@@ -19,6 +19,7 @@ const (
 	sectionType     = 1
 	sectionImport   = 2
 	sectionFunction = 3
+	sectionTable    = 4
 	sectionMemory   = 5
 	sectionExport   = 7
 
@@ -57,6 +58,7 @@ type binaryModule struct {
 	imports   []importEntry
 	functions []uint32 // type index of each function that the module defines
 	exports   []exportEntry
+	tables    []uint32 // initial size of each table that the module defines, in entries
 	memories  []uint32 // initial size of each memory that the module defines, in pages
 	sections  []section
 }
@@ -103,6 +105,8 @@ func (m *binaryModule) readSection(r *reader) {
 		m.imports = vector(body, (*reader).importEntry)
 	case sectionFunction:
 		m.functions = vector(body, (*reader).u32)
+	case sectionTable:
+		m.tables = vector(body, (*reader).table)
 	case sectionMemory:
 		m.memories = vector(body, (*reader).limits)
 	case sectionExport:
@@ -238,6 +242,15 @@ func (r *reader) importEntry() importEntry {
 
 func (r *reader) exportEntry() exportEntry {
 	return exportEntry{name: r.name(), kind: r.byte(), index: r.u32()}
+}
+
+// table reads a table of functions, or of references to the host's objects, and
+// returns its minimum.
+func (r *reader) table() uint32 {
+	if form := r.byte(); form != 0x70 && form != 0x6f && r.err == nil {
+		r.fail(fmt.Errorf("module has a table of unknown form %#x", form))
+	}
+	return r.limits()
 }
 
 // limits reads the limits of a memory or table and returns the minimum.

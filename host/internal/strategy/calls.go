@@ -124,8 +124,8 @@ func stateGet(i *Instance, a args) (int, error) {
 }
 
 // wait is the one call that may block for hours. When the run ends meanwhile, it
-// is left behind on its goroutine, which owns the records that it fills. No call
-// of this run reaches the session after that, so two never use it at once.
+// is left behind on its goroutine, which owns the records that it fills. Beside it
+// a session is then asked only for what needs no capability, and notified.
 func wait(i *Instance, a args) (int, error) {
 	return output(i, a.u32(0), a.u32(1), a.u32(2), func(dst []abi.Completion) (int, error) {
 		type outcome struct {

@@ -9,7 +9,10 @@ import (
 	"github.com/rocksnap/rocksnap/abi"
 )
 
-const wasiModule = "wasi_snapshot_preview1"
+const (
+	wasiModule = "wasi_snapshot_preview1"
+	maxTable   = 1 << 16 // entries of a table, each a word of the host's memory
+)
 
 // wasiAllowed is what a Go guest needs of WASI. There are no files, sockets or
 // arguments behind it, clocks and random numbers are made up, and output is kept
@@ -29,6 +32,9 @@ func (m *binaryModule) check(o *Options) error {
 		return err
 	}
 	if err := m.checkExports(); err != nil {
+		return err
+	}
+	if err := m.checkTables(); err != nil {
 		return err
 	}
 	return m.checkMemory(o.Limits.Memory)
@@ -119,6 +125,17 @@ func (m *binaryModule) export(name string) (exportEntry, bool) {
 		return exportEntry{}, false
 	}
 	return m.exports[i], true
+}
+
+// checkTables bounds what the limit of the linear memory does not cover. Growing
+// a table takes reference types, which are off.
+func (m *binaryModule) checkTables() error {
+	for _, need := range m.tables {
+		if need > maxTable {
+			return fmt.Errorf("has a table of %d entries, at most %d are allowed: %w", need, maxTable, abi.EQUOTA)
+		}
+	}
+	return nil
 }
 
 func (m *binaryModule) checkMemory(limit int64) error {

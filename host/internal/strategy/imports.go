@@ -81,11 +81,9 @@ func (i *Instance) serve(f *abi.Func, h handler, a args) (int, error) {
 	return h(i, a)
 }
 
-// afterCancel tells what a guest can still call once the run has ended: just
-// enough to notice and to say so. None of it reaches the session.
-func afterCancel(f *abi.Func) bool {
-	return f.Name == "cancelled" || f.Name == "error_get" || f.Name == "error_set"
-}
+// afterCancel tells what a guest can still call once the run has ended: enough to
+// notice and to say so, but nothing that touches the database or the store.
+func afterCancel(f *abi.Func) bool { return f.Grant == "" && f.Name != "wait" }
 
 // guard notes why a host function panicked, for [Instance.crash], and lets the
 // panic go on: wazero turns it into the end of the guest.

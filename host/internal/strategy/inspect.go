@@ -30,7 +30,7 @@ type Info struct {
 	Exports      []string        `json:"exports"`
 	Capabilities []abi.Grant     `json:"capabilities"` // grants that the imports need
 	MemoryPages  uint32          `json:"memory_pages"` // initial memory, in pages of 64 KiB
-	ConfigSchema json.RawMessage `json:"config_schema,omitempty"`
+	ConfigSchema json.RawMessage `json:"config_schema"` // null without any
 }
 
 // metadata is the JSON document in the [MetadataSection].

@@ -16,8 +16,9 @@ import (
 
 // Instance is one running module. It serves one snapshot and is then closed. Its
 // methods are those of the strategy; each wants a session for its own duration.
-// After the first failure of any of them it is closed and refuses the rest, since
-// nothing is known about the state that the guest is in.
+// One that returns an error leaves the instance as it is. After a crash or a kill
+// the instance is closed and refuses the rest, since nothing is known about the
+// state that the guest is in.
 type Instance struct {
 	module *Module
 	guest  api.Module
@@ -25,7 +26,7 @@ type Instance struct {
 	output ring
 
 	mu     sync.Mutex // held during a call
-	broken error      // the first failure
+	broken error      // why the guest is gone
 
 	// The call that is under way.
 	ctx     context.Context
@@ -48,6 +49,9 @@ var (
 )
 
 func newInstance(m *Module) *Instance { return &Instance{module: m} }
+
+// errGone says that there is no guest left to call.
+var errGone = errors.New("instance was given up")
 
 // instanceKey finds the instance in the context of a host function.
 type instanceKey struct{}
@@ -90,18 +94,19 @@ func (i *Instance) Snapshot(ctx context.Context, s abi.Session) error {
 }
 
 // Notify implements [abi.Notifier]. It does nothing for a module that does not
-// want to be notified.
+// want to be notified, nor for an instance that was given up: its method has told
+// why, and it can hear nothing.
 func (i *Instance) Notify(ctx context.Context, s abi.Session, n abi.Notification) error {
 	err := i.run(ctx, abi.PhaseNotify, s, "rocksnap_notify", uint64(n.Event), n.Slot)
-	if errors.Is(err, abi.ENOSYS) {
+	if errors.Is(err, abi.ENOSYS) || errors.Is(err, errGone) {
 		return nil
 	}
 	return err
 }
 
-// Restore implements [abi.Restorer]. It fails with [abi.ENOSYS], and the instance
-// stays usable, when the module leaves restoring to the host. Only the module
-// itself can tell: one made with the SDK exports the function in any case.
+// Restore implements [abi.Restorer]. It fails with [abi.ENOSYS] when the module
+// leaves restoring to the host. Only the module itself can tell: one made with the
+// SDK exports the function in any case.
 func (i *Instance) Restore(ctx context.Context, s abi.Session) error {
 	return i.run(ctx, abi.PhaseRestore, s, "rocksnap_restore")
 }
@@ -123,24 +128,18 @@ func (i *Instance) closeGuest(ctx context.Context) error {
 	return i.guest.Close(context.WithoutCancel(ctx))
 }
 
-// run calls one of the strategy's exports, and breaks the instance when that
-// fails.
+// run calls one of the strategy's exports.
 func (i *Instance) run(ctx context.Context, p abi.Phase, s abi.Session, export string, args ...uint64) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.broken != nil {
-		return fmt.Errorf("strategy %q: %s: instance was given up after: %w", i.module.name, p, i.broken)
+		return fmt.Errorf("strategy %q: %s: %w after: %w", i.module.name, p, errGone, i.broken)
 	}
 	f := i.guest.ExportedFunction(export)
 	if f == nil {
 		return &Error{Strategy: i.module.name, Phase: p, Text: abi.ENOSYS.Error(), Errno: abi.ENOSYS}
 	}
 	_, err := i.call(ctx, p, s, func(ctx context.Context) ([]uint64, error) { return f.Call(ctx, args...) })
-	optional := p == abi.PhaseNotify || p == abi.PhaseRestore
-	if err != nil && !(optional && errors.Is(err, abi.ENOSYS)) {
-		i.broken = err
-		i.closeGuest(ctx) // err says what matters
-	}
 	return err
 }
 
@@ -166,7 +165,9 @@ func (i *Instance) call(ctx context.Context, p abi.Phase, s abi.Session, enter f
 	}
 	results, err := enter(alive)
 	if err != nil {
-		return 0, i.crash(err)
+		i.broken = i.crash(err)
+		i.closeGuest(ctx) // broken says what matters
+		return 0, i.broken
 	}
 	result := api.DecodeI32(results[0])
 	if result < 0 && p != 0 {
@@ -218,7 +219,8 @@ func (e *Error) end(cause error) {
 }
 
 // crash is the error of a guest that did not return. wazero tells the trap, and
-// below it the stack; what a Go guest says of its panic is only in its output.
+// below it the stack; what a Go guest says of its panic is only in its output. A
+// guest that falls over after a cancel or deadline is reported as that.
 func (i *Instance) crash(err error) error {
 	e := &Error{Strategy: i.module.name, Phase: i.phase, Cause: i.fault}
 	var exit *sys.ExitError
@@ -227,11 +229,11 @@ func (i *Instance) crash(err error) error {
 	case errors.As(i.fault, &fault):
 		e.Text, e.Errno = fault.Error(), abi.EINTERNAL
 		return e
-	case i.fault != nil:
-		e.Text = i.fault.Error()
-	case errors.As(err, &exit) && i.ctx.Err() != nil:
+	case i.ctx.Err() != nil:
 		e.end(context.Cause(i.ctx))
 		return e
+	case i.fault != nil:
+		e.Text = i.fault.Error()
 	case errors.As(err, &exit):
 		e.Text = fmt.Sprintf("exited with status %d", exit.ExitCode())
 	default:

@@ -105,10 +105,15 @@ func Load(ctx context.Context, name string, wasm []byte, o Options) (*Module, er
 	return m, nil
 }
 
+// features are those of WebAssembly 2.0, except for the one by which a table grows:
+// a table lies outside the linear memory, and wazero does not limit it.
+const features = api.CoreFeaturesV2 &^ api.CoreFeatureReferenceTypes
+
 // build makes a runtime of the module's own, so that no module can import what
 // is another's, and compiles in it.
 func (m *Module) build(ctx context.Context, wasm []byte, cache wazero.CompilationCache) error {
 	config := wazero.NewRuntimeConfig().
+		WithCoreFeatures(features).
 		WithCloseOnContextDone(true).
 		WithMemoryLimitPages(uint32(min(m.limits.Memory/pageSize, 1<<16))).
 		WithDebugInfoEnabled(false)

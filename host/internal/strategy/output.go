@@ -45,15 +45,17 @@ func printable(text []byte, keepLines bool) string {
 	return b.String()
 }
 
-// writeLog passes a line on, until the budget is used up.
+// writeLog passes a line on, until the budget is used up. What counts is what
+// reaches the log: an escaped byte takes six.
 func (i *Instance) writeLog(level abi.Level, line []byte) {
 	if i.logged > i.module.limits.LogBytes {
 		return
 	}
-	i.logged += len(line) + 1
+	text := printable(line[:min(len(line), abi.MaxLogLine)], false)
+	i.logged += len(text) + 1
 	if i.logged > i.module.limits.LogBytes {
 		i.session.Log(abi.LevelWarn, "log limit reached, further lines are dropped")
 		return
 	}
-	i.session.Log(min(level, abi.LevelError), printable(line[:min(len(line), abi.MaxLogLine)], false))
+	i.session.Log(min(level, abi.LevelError), text)
 }

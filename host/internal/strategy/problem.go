@@ -78,6 +78,7 @@ func (e *hostFault) Unwrap() error { return abi.EINTERNAL }
 // callError is an error of the session on its way through the guest: what the
 // guest is told, and what was meant.
 type callError struct {
+	call  string // the function that failed
 	told  string
 	cause error
 }
@@ -91,22 +92,23 @@ func tell(call string, errno abi.Errno, cause error) callError {
 	errors.As(cause, &named)
 	switch named {
 	case abi.EINVAL, abi.EBUF, abi.EQUOTA, abi.EPERM, abi.EBADH, abi.EPHASE, abi.ECONFLICT:
-		return callError{told: call + ": " + cause.Error(), cause: cause}
+		return callError{call: call, told: call + ": " + cause.Error(), cause: cause}
 	}
-	return callError{told: call + ": " + errno.Error(), cause: cause}
+	return callError{call: call, told: call + ": " + errno.Error(), cause: cause}
 }
 
 // explain puts the original error where the guest quoted what it was told, or
-// behind what the guest said in its own words.
+// behind what the guest said in its own words. Where the guest did not quote, only
+// the function's name tells what it was about.
 func (e callError) explain(text string) string {
 	cause := e.cause.Error()
 	switch {
 	case text == "":
-		return cause
+		return e.call + ": " + cause
 	case strings.Contains(text, cause):
 		return text
 	case strings.Contains(text, e.told):
 		return strings.Replace(text, e.told, cause, 1)
 	}
-	return text + ": " + cause
+	return text + ": " + e.call + ": " + cause
 }

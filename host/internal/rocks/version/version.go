@@ -126,6 +126,11 @@ func Read(dir string) (*Set, error) {
 		return nil, err
 	}
 	f, err := os.Open(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		if next, again := current(filepath.Join(dir, "CURRENT")); again == nil && next != name {
+			return Read(dir) // RocksDB has begun another one meanwhile
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open MANIFEST: %w", err)
 	}
