@@ -17,7 +17,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
@@ -85,7 +86,7 @@ func (h *Host) start(ctx context.Context, s settings) error {
 func openDatabase(cfg *config.Config, s settings) (database, error) {
 	path := cfg.Database.Path
 	if s.borrowed != nil {
-		return rocks.Borrow(s.borrowed, path, s.families), nil
+		return borrow(path, s)
 	}
 	var db database
 	var err error
@@ -96,6 +97,22 @@ func openDatabase(cfg *config.Config, s settings) (database, error) {
 	}
 	if err != nil {
 		return nil, databaseProblem(path, err)
+	}
+	return db, nil
+}
+
+func borrow(path string, s settings) (database, error) {
+	lent, err := os.Stat(s.borrowed.Name())
+	if err != nil {
+		return nil, fmt.Errorf("borrow database: %w", err)
+	}
+	if named, err := os.Stat(path); err != nil || !os.SameFile(lent, named) {
+		return nil, problem(CodeUsage, fmt.Errorf("borrow database: %s was lent, [database] path is %s", s.borrowed.Name(), path),
+			"correct [database] path, or lend the database that it names")
+	}
+	db, err := rocks.Borrow(s.borrowed, path, s.families)
+	if err != nil {
+		return nil, err
 	}
 	return db, nil
 }
@@ -121,32 +138,29 @@ func (h *Host) Close() error {
 	return errors.Join(h.db.Close(), h.strategies.close(context.Background()))
 }
 
-// checkpoint makes and reads the checkpoint of a session, in a folder beside the
-// database, since hard links do not cross file systems.
+// checkpoint makes and reads the checkpoint of a session.
 func (h *Host) checkpoint(origin blobOrigin) (*capture, error) {
-	dir := filepath.Join(rocks.Staging(h.db.Path()), rocks.CheckpointName())
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	err := h.db.Checkpoint(dir, h.flush)
-	if errors.Is(err, rocks.ErrNeedsWrite) {
-		return nil, problem(CodeUsage, fmt.Errorf("checkpoint: %w", err), "open the database for writing, or set [snapshot] flush = \"auto\"")
-	}
+	dir, err := rocks.NewCheckpoint(h.db, h.flush)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, checkpointProblem(fmt.Errorf("checkpoint: %w", err))
 	}
-	c, err := readCapture(dir, origin)
+	c, err := readCapture(dir.Path(), origin)
 	if err != nil {
-		return nil, errors.Join(err, h.removeCheckpoint(dir))
+		return nil, errors.Join(err, dir.Remove())
 	}
+	c.remove = dir.Remove
 	return c, nil
 }
 
-// removeCheckpoint also removes the folder of checkpoints when none is left.
-func (h *Host) removeCheckpoint(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove checkpoint: %w", err)
+// checkpointProblem explains why a checkpoint could not be made.
+func checkpointProblem(err error) error {
+	switch {
+	case errors.Is(err, rocks.ErrNeedsWrite):
+		return problem(CodeUsage, err, "open the database for writing, or set [snapshot] flush = \"auto\"")
+	case errors.Is(err, rocks.ErrCrossDevice):
+		return problem(CodeFailed, err, "allow hard links beside the database or in its directory, or take a canonical snapshot, which needs none")
+	case errors.Is(err, unix.EROFS), errors.Is(err, fs.ErrPermission):
+		return problem(CodeFailed, err, "allow writing beside the database or in its directory, or take a canonical snapshot, which writes nothing there")
 	}
-	os.Remove(filepath.Dir(dir)) // fails while another session has one there
-	return nil
+	return err
 }

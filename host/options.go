@@ -34,9 +34,11 @@ func newSettings(options []Option) settings {
 	return s
 }
 
-// WithDB lends the host a RocksDB instance that the program has open, with the
-// handles of all its column families. The host never closes it; close the host
-// first.
+// WithDB lends the host a RocksDB instance that the program has open at the
+// configuration's [database] path, with the handles of all its column families.
+// The host never closes it; close the host first. Until then the handles are
+// needed; that of a column family that the program drops, until snapshots that
+// began before are over.
 func WithDB(db *grocksdb.DB, families ...*grocksdb.ColumnFamilyHandle) Option {
 	return func(s *settings) { s.borrowed, s.families = db, families }
 }

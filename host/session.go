@@ -375,5 +375,5 @@ func (s *session) close() error {
 	if s.capture == nil {
 		return nil
 	}
-	return s.host.removeCheckpoint(s.capture.dir)
+	return s.capture.remove()
 }

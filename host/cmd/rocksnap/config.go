@@ -17,8 +17,8 @@ Exit status: 0 ok, 1 failed, 2 usage or a problem in the file, 30 plugin refused
 
 func (c *cli) checkVerb() *cobra.Command {
 	return verb("check", "Report every problem of the configuration", `Reads the configuration and reports every problem with its place, then finds the
-modules of the strategies in use and checks their pins, imports and grants. It
-touches neither the database nor the repository.
+modules of the strategies in use, checks their pins, imports and grants, and has
+each check its own options. It touches neither the database nor the repository.
 
 Exit status: 0 ok, 1 failed, 2 usage or a problem in the file, 30 plugin refused,
 130 interrupted.`,

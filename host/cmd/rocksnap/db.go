@@ -15,6 +15,7 @@ import (
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
 func (c *cli) dbVerbs() *cobra.Command {
@@ -55,6 +56,19 @@ func (d *destination) flags(f *pflag.FlagSet) {
 	f.BoolVar(&d.creation.BlobFiles, "blob-files", false, "have a new database keep its values in blob files")
 }
 
+// refuseCreation fails when a flag describes a new database, and there is one.
+func (d *destination) refuseCreation(cmd *cobra.Command, path string) error {
+	if _, err := version.Read(path); err != nil {
+		return nil // there is none, or opening it tells what is wrong
+	}
+	for _, flag := range []string{"create-column-family", "compression", "blob-files"} {
+		if cmd.Flags().Changed(flag) {
+			return usage(cmd, "--%s is for a new database, and there is one at %s", flag, path)
+		}
+	}
+	return nil
+}
+
 // batchBytes is the size of a batch: large enough that its cost vanishes.
 const batchBytes = 4 << 20
 
@@ -71,17 +85,20 @@ type writer struct {
 
 // write opens the destination, has produce put records into it, and prints how
 // many there were. What was written before an error stays.
-func (c *cli) write(ctx context.Context, d *destination, schema string, produce func(*writer) error) error {
+func (c *cli) write(cmd *cobra.Command, d *destination, schema string, produce func(*writer) error) error {
 	path, err := c.database(d.db)
 	if err != nil {
 		return err
 	}
+	if err := d.refuseCreation(cmd, path); err != nil {
+		return err
+	}
 	db, err := rocks.Open(path, rocks.Options{CreateIfMissing: true, Creation: d.creation})
 	if err != nil {
-		return openProblem(err)
+		return openProblem(path, err)
 	}
 	defer db.Close()
-	w := &writer{ctx: ctx, db: db, to: d, start: time.Now()}
+	w := &writer{ctx: cmd.Context(), db: db, to: d, start: time.Now()}
 	if err := produce(w); err != nil {
 		return err
 	}
@@ -91,14 +108,16 @@ func (c *cli) write(ctx context.Context, d *destination, schema string, produce 
 	return c.printWritten(schema, path, w)
 }
 
-// openProblem gives an error of opening a database its code and hint.
-func openProblem(err error) error {
+// openProblem gives an error of opening a database its code and hint, as the host
+// does where a configuration names the database.
+func openProblem(path string, err error) error {
 	switch {
 	case errors.Is(err, rocks.ErrLocked):
 		return &host.Problem{Code: host.CodeFenced, Err: err, Hint: "another process has it open; stop that one"}
 	case errors.Is(err, fs.ErrInvalid): // the compression is the one choice that can be
 		return &host.Problem{Code: host.CodeUsage, Err: err, Hint: "use none, snappy, lz4 or zstd"}
 	case errors.Is(err, fs.ErrNotExist):
+		err := fmt.Errorf("open database: no RocksDB database at %s", path)
 		return &host.Problem{Code: host.CodeFailed, Err: err, Hint: "name the database with --db, or make one with 'rocksnap db load'"}
 	}
 	return err
@@ -154,6 +173,6 @@ func (c *cli) printWritten(schema, path string, w *writer) error {
 	if c.json {
 		return c.print(writtenDocument{schema, path, w.records, w.bytes, milliseconds(took)})
 	}
-	_, err := fmt.Fprintf(c.out, "wrote %s, %s, %s, to %s\n", count(w.records, "record"), size(w.bytes), rate(w.bytes, took), path)
+	_, err := fmt.Fprintf(c.out, "wrote %s, %s%s, to %s\n", count(w.records, "record"), size(w.bytes), rate(w.bytes, took), path)
 	return err
 }

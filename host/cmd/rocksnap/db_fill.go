@@ -24,7 +24,7 @@ Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 130 interrupted.`,
 			if f.records < 0 || f.keySize < 1 || f.keySize > maxKey || f.valueSize < 0 || f.valueSize > maxValue {
 				return usage(cmd, "--records must not be negative, --key-size 1 to %d, --value-size 0 to %d", maxKey, maxValue)
 			}
-			return c.write(cmd.Context(), &to, "rocksnap.db-fill/1", f.produce)
+			return c.write(cmd, &to, "rocksnap.db-fill/1", f.produce)
 		})
 	to.flags(cmd.Flags())
 	cmd.Flags().IntVar(&f.records, "records", 10_000, "`NUMBER` of records")

@@ -31,7 +31,7 @@ Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 130 interrupted.`,
 			if info.IsDir() {
 				load = loadTree
 			}
-			return c.write(cmd.Context(), &to, "rocksnap.db-load/1", func(w *writer) error { return load(w, args[0]) })
+			return c.write(cmd, &to, "rocksnap.db-load/1", func(w *writer) error { return load(w, args[0]) })
 		})
 	to.flags(cmd.Flags())
 	return cmd

@@ -29,7 +29,7 @@ Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 130 interrupted.`,
 			}
 			doc, err := stat(path)
 			if err != nil {
-				return openProblem(err)
+				return err
 			}
 			if c.json {
 				return c.print(doc)
@@ -77,7 +77,7 @@ func (v *volume) add(bytes int64) {
 func stat(path string) (*statDocument, error) {
 	db, err := rocks.OpenOffline(path)
 	if err != nil {
-		return nil, err
+		return nil, openProblem(path, err)
 	}
 	defer db.Close()
 	identity, err := db.Identity()

@@ -24,10 +24,18 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 			if err != nil {
 				return err
 			}
-			if records {
-				return c.diffRecords(cmd.Context(), r, args[0], args[1])
+			from, err := r.Find(cmd.Context(), args[0])
+			if err != nil {
+				return err
 			}
-			return c.diffFiles(cmd.Context(), r, args[0], args[1])
+			to, err := r.Find(cmd.Context(), args[1])
+			if err != nil {
+				return err
+			}
+			if records {
+				return c.diffRecords(cmd.Context(), r, from.ID, to.ID)
+			}
+			return c.diffFiles(cmd.Context(), r, from.ID, to.ID)
 		})
 	cmd.Flags().BoolVar(&records, "records", false, "compare records instead of files")
 	cmd.ValidArgsFunction = c.snapshotIDs(2)

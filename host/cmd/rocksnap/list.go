@@ -76,7 +76,7 @@ func (c *cli) printList(list []host.Summary) error {
 func pairs(labels map[string]string) string {
 	var list []string
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		list = append(list, key+"="+labels[key])
+		list = append(list, plain(key)+"="+plain(labels[key]))
 	}
 	return strings.Join(list, " ")
 }

@@ -22,7 +22,7 @@ func main() { os.Exit(run(os.Args[1:]...)) }
 
 // run executes one command line and returns its exit status.
 func run(args ...string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from now on a signal kills
 	c := &cli{out: os.Stdout, err: os.Stderr}
@@ -34,6 +34,16 @@ func run(args ...string) int {
 	}
 	c.json = c.json || slices.Contains(args, "--json") // which a bad flag before it hides
 	return c.report(err)
+}
+
+// endings lists the signals that end a verb in order. That of a terminal that goes
+// away is none of them where the caller ignores it, as nohup does.
+func endings() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // cli is what the verbs share: the streams and the global flags.
@@ -66,7 +76,7 @@ repairable, 30 plugin refused or failed, 130 interrupted.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.config, "config", defaultConfig(), "configuration `FILE`; ROCKSNAP_CONFIG names another default")
 	flags.BoolVar(&c.json, "json", false, "print one JSON document on stdout, and errors as JSON on stderr")
-	flags.BoolVar(&c.quiet, "quiet", false, "show no progress")
+	flags.BoolVar(&c.quiet, "quiet", false, "show no progress and no warnings")
 	flags.BoolVar(&c.verbose, "verbose", false, "log what happens to stderr")
 	root.AddCommand(
 		c.initVerb(), c.configVerbs(), c.snapshotVerb(), c.planVerb(), c.listVerb(), c.showVerb(), c.restoreVerb(),
@@ -102,13 +112,19 @@ func (c *cli) options(report func(host.Progress), more ...host.Option) []host.Op
 	return append(options, more...)
 }
 
-// logger shows warnings always, and everything when asked to.
+// logger shows everything when asked to, and otherwise warnings, to people. With
+// --json, stderr has JSON only.
 func (c *cli) logger() *slog.Logger {
-	level := slog.LevelWarn
-	if c.verbose {
-		level = slog.LevelDebug
+	everything := &slog.HandlerOptions{Level: slog.LevelDebug}
+	switch {
+	case c.verbose && c.json:
+		return slog.New(slog.NewJSONHandler(c.err, everything))
+	case c.verbose:
+		return slog.New(slog.NewTextHandler(c.err, everything))
+	case c.json || c.quiet:
+		return slog.New(slog.DiscardHandler)
 	}
-	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // moduleCache returns a folder for compiled modules, which only this user can

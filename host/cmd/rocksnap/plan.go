@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 )
 
@@ -14,17 +15,19 @@ func (c *cli) planVerb() *cobra.Command {
 	var strategy string
 	cmd := verb("plan", "Tell what a snapshot would store, without taking it", `Runs a strategy without storing anything, and tells what a snapshot taken now
 would upload and reuse, and what made the new bytes: flush, compaction, blob,
-wal, metadata or records. Where records are exported, bytes are an estimate.
+wal, metadata or records. Where records are exported, bytes are an estimate. The
+database is not changed: what a snapshot would flush counts as wal.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
 20 damage found, 30 plugin refused or failed, 130 interrupted.`,
 		`  rocksnap plan --strategy incremental`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
-			cfg, err := c.loadFor(strategy)
+			cfg, err := c.loadFor(cmd, strategy)
 			if err != nil {
 				return err
 			}
-			h, err := host.Open(cmd.Context(), cfg, c.options(nil, append(access(cfg), host.ReadOnlyRepository())...)...)
+			cfg.Snapshot.Flush = config.FlushNever // it would change the database
+			h, err := host.Open(cmd.Context(), cfg, c.options(nil, host.Offline(), host.ReadOnlyRepository())...)
 			if err != nil {
 				return err
 			}

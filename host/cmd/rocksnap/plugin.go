@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 
@@ -19,7 +18,8 @@ Exit status: 0 ok, 1 failed, 2 usage, 30 plugin refused or failed.`,
 
 func (c *cli) inspectVerb() *cobra.Command {
 	return verb("inspect FILE", "Describe a module without running it", `Describes a strategy's module: its digest, what it imports and exports, and the
-grants that it needs. No code of the module is run.
+grants that it needs. No code of the module is run. A FILE that is not here is
+looked for in ROCKSNAP_PLUGIN_PATH, and then among the modules of rocksnap.
 
 Exit status: 0 ok, 1 failed, 2 usage, 30 not a module.`,
 		`  rocksnap plugin inspect bin/plugins/incremental.wasm`, cobra.ExactArgs(1),
@@ -51,7 +51,7 @@ func (c *cli) printModule(info host.ModuleInfo) error {
 	t.row("sha256", info.SHA256)
 	t.row("size", size(int64(info.Size)))
 	t.row("abi", info.ABI)
-	t.row("memory", fmt.Sprintf("%d pages of 64 KiB", info.MemoryPages))
+	t.row("memory", count(int(info.MemoryPages), "page")+" of 64 KiB")
 	t.row("capabilities", strings.Join(grants, ", "))
 	t.row("exports", strings.Join(info.Exports, ", "))
 	t.row("imports", strings.Join(info.Imports, ", "))

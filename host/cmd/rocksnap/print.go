@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // print writes a document as one line of JSON.
@@ -68,9 +71,23 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
 }
 
-// rate is a speed for people.
+// rate is a speed for people, to follow other text; "" below a second, which tells
+// about the start and not about the speed.
 func rate(n int64, d time.Duration) string {
-	return fmt.Sprintf("%.1f MB/s", float64(n)/1e6/max(d.Seconds(), 1e-6))
+	if d < time.Second {
+		return ""
+	}
+	return fmt.Sprintf(", %.1f MB/s", float64(n)/1e6/d.Seconds())
+}
+
+// plain is a text that others wrote, quoted as in Go where it could move the
+// cursor or break the table.
+func plain(text string) string {
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, hidden) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
 // milliseconds is a duration as the JSON documents and the tables show it.

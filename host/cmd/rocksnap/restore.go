@@ -2,17 +2,20 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 )
 
 func (c *cli) restoreVerb() *cobra.Command {
 	var target string
 	cmd := verb("restore [ID|latest]", "Make a database of a snapshot", `Makes a database of a snapshot, by default the latest. The target must be absent
-or an empty directory; afterwards it is the complete database, or as it was.
-An ID may be cut to an unambiguous beginning.
+or an empty directory, and apart from the repository and from what is in the
+database's folder; afterwards it is the complete database, or as it was. An ID may
+be cut to an unambiguous beginning.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 30 plugin refused or failed, 130 interrupted.`,
@@ -34,8 +37,15 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 }
 
 func (c *cli) restore(cmd *cobra.Command, ref, target string) error {
+	cfg, err := config.Load(c.config)
+	if err != nil {
+		return err
+	}
+	if err := apart(cmd, cfg, target); err != nil {
+		return err
+	}
 	report, done := c.progress(true)
-	r, err := c.repository(cmd.Context(), report)
+	r, err := host.OpenRepository(cmd.Context(), cfg, c.options(report)...)
 	if err != nil {
 		return err
 	}
@@ -45,6 +55,22 @@ func (c *cli) restore(cmd *cobra.Command, ref, target string) error {
 		return err
 	}
 	return c.printRestored(restored)
+}
+
+// apart refuses a target that would be part of the database or the repository, or
+// they of it.
+func apart(cmd *cobra.Command, cfg *config.Config, target string) error {
+	absolute, err := filepath.Abs(target)
+	if err != nil {
+		return usage(cmd, "--target: %w", err)
+	}
+	if key, folder := cfg.Taken(absolute); key != "" {
+		return &host.Problem{
+			Code: host.CodeUsage, Err: fmt.Errorf("--target %s and %s, %s, must not contain one another", target, key, folder),
+			Hint: "name a folder beside them",
+		}
+	}
+	return nil
 }
 
 type restoreDocument struct {
@@ -71,6 +97,6 @@ func (c *cli) printRestored(r *host.Restored) error {
 	if r.Records > 0 {
 		t.row("records", r.Records)
 	}
-	t.row("time", fmt.Sprintf("%.1f ms, %s", milliseconds(r.Duration), rate(r.Bytes, r.Duration)))
+	t.row("time", fmt.Sprintf("%.1f ms%s", milliseconds(r.Duration), rate(r.Bytes, r.Duration)))
 	return t.flush()
 }

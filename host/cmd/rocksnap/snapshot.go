@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 )
@@ -20,7 +23,7 @@ func (c *cli) snapshotVerb() *cobra.Command {
 unless [snapshot] flush = "always" asks for it.
 
 Each --meta FILE travels with the snapshot as application metadata, under the
-file's base name.
+file's base name; together they have at most 1 MiB.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
 20 damage found, 30 plugin refused or failed, 130 interrupted.`,
@@ -45,17 +48,19 @@ func snapshotOptions(cmd *cobra.Command, labels, meta []string) (host.SnapshotOp
 	for _, l := range labels {
 		key, value, ok := strings.Cut(l, "=")
 		_, twice := o.Labels[key]
-		if !ok || key == "" || twice {
+		if !ok || key == "" || twice || !utf8.ValidString(l) {
 			return o, usage(cmd, "--label %q is not a new KEY=VALUE", l)
 		}
 		o.Labels[key] = value
 	}
+	left := abi.MaxMeta
 	for _, path := range meta {
-		content, err := os.ReadFile(path)
+		name := filepath.Base(path)
+		content, err := readSmall(path, left-len(name))
 		if err != nil {
 			return o, usage(cmd, "--meta: %w", err)
 		}
-		name := filepath.Base(path)
+		left -= len(name) + len(content)
 		if _, twice := o.Meta[name]; twice {
 			return o, usage(cmd, "--meta: two files are named %s", name)
 		}
@@ -64,8 +69,23 @@ func snapshotOptions(cmd *cobra.Command, labels, meta []string) (host.SnapshotOp
 	return o, nil
 }
 
+// readSmall reads a file, but no more than limit bytes: a device, or a database
+// named by mistake, does not fill the memory.
+func readSmall(path string, limit int) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	if err == nil && len(content) > limit {
+		err = fmt.Errorf("with %s there is more than %s of metadata", path, size(abi.MaxMeta))
+	}
+	return content, err
+}
+
 func (c *cli) snapshot(cmd *cobra.Command, strategy string, o host.SnapshotOptions) error {
-	cfg, err := c.loadFor(strategy)
+	cfg, err := c.loadFor(cmd, strategy)
 	if err != nil {
 		return err
 	}
@@ -83,11 +103,14 @@ func (c *cli) snapshot(cmd *cobra.Command, strategy string, o host.SnapshotOptio
 	return c.printSnapshot(m)
 }
 
-// loadFor reads the configuration with another strategy chosen; "" keeps the
-// file's choice.
-func (c *cli) loadFor(strategy string) (*config.Config, error) {
+// loadFor reads the configuration with the strategy that a flag chooses, if given.
+func (c *cli) loadFor(cmd *cobra.Command, strategy string) (*config.Config, error) {
+	chosen := cmd.Flags().Changed("strategy")
+	if chosen && strategy == "" {
+		return nil, usage(cmd, "--strategy needs a name")
+	}
 	cfg, err := config.Load(c.config)
-	if err != nil || strategy == "" {
+	if err != nil || !chosen {
 		return cfg, err
 	}
 	return cfg, cfg.Select(strategy, "--strategy")

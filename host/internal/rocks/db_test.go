@@ -232,7 +232,8 @@ func TestForeignMergeOperator(t *testing.T) {
 	require.NoError(t, app.Merge(w, []byte("k"), []byte("one,")))
 	require.NoError(t, app.Merge(w, []byte("k"), []byte("two")))
 
-	lent := Borrow(app, path, nil)
+	lent, err := Borrow(app, path, nil)
+	require.NoError(t, err)
 	want := map[string][]record{"default": {{"k", "one,two"}}}
 	assert.Equal(t, want, content(t, lent))
 	require.NoError(t, lent.Close())
@@ -251,7 +252,9 @@ func TestForeignMergeOperator(t *testing.T) {
 	app, err = grocksdb.OpenDb(o, dir)
 	require.NoError(t, err)
 	defer app.Close()
-	assert.Equal(t, want, content(t, Borrow(app, dir, nil)))
+	lent, err = Borrow(app, dir, nil)
+	require.NoError(t, err)
+	assert.Equal(t, want, content(t, lent))
 }
 
 func TestForeignComparator(t *testing.T) {
@@ -325,14 +328,17 @@ func TestBorrow(t *testing.T) {
 	w.DisableWAL(true)
 	require.NoError(t, app.PutCF(w, handles[2], []byte("k"), []byte("v")))
 
-	db := Borrow(app, path, handles)
+	db, err := Borrow(app, path, handles)
+	require.NoError(t, err)
 	want := map[string][]record{"default": nil, "a": nil, "b": {{"k", "v"}}}
 	assert.Equal(t, want, content(t, db))
 	dir := filepath.Join(t.TempDir(), "checkpoint")
 	require.NoError(t, db.Checkpoint(dir, FlushAuto))
 	assert.Equal(t, want, restored(t, dir), "what is in no WAL must be flushed")
 
-	_, err = Borrow(app, path, handles[:2]).View()
+	part, err := Borrow(app, path, handles[:2])
+	require.NoError(t, err)
+	_, err = part.View()
 	assert.ErrorContains(t, err, `"b" was not lent`)
 
 	require.NoError(t, db.Close())

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// unlocked stands for the descriptor of a LOCK file where there is none.
+const unlocked = -1
+
 // lock holds RocksDB's LOCK file (PosixFileSystem::LockFile in env/fs_posix.cc)
 // and returns its descriptor. Closing that gives it up.
 //
@@ -18,11 +21,14 @@ import (
 // own kind, and nothing else in the process can drop it.
 func lock(dir string) (int, error) {
 	path := filepath.Join(dir, "LOCK")
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o644)
+	fd, kind, err := openLock(path)
 	if err != nil {
-		return -1, fmt.Errorf("open %s: %w", path, err)
+		return unlocked, fmt.Errorf("open %s: %w", path, err)
 	}
-	whole := unix.Flock_t{Type: unix.F_WRLCK}
+	if fd == unlocked {
+		return unlocked, nil
+	}
+	whole := unix.Flock_t{Type: kind}
 	err = unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &whole)
 	if err == nil {
 		return fd, nil
@@ -33,7 +39,22 @@ func lock(dir string) (int, error) {
 	if !lockedHere(fd) {
 		unix.Close(fd)
 	}
-	return -1, fmt.Errorf("lock %s: %w", path, err)
+	return unlocked, fmt.Errorf("lock %s: %w", path, err)
+}
+
+// openLock opens a LOCK file and returns the kind of lock to take. Where nothing
+// can be written, a shared one is to be had, which still keeps writers out; where
+// there is no LOCK either, no RocksDB has opened the directory for writing.
+func openLock(path string) (fd int, kind int16, err error) {
+	fd, err = unix.Open(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o644)
+	if !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.EACCES) {
+		return fd, unix.F_WRLCK, err
+	}
+	fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return unlocked, unix.F_RDLCK, nil
+	}
+	return fd, unix.F_RDLCK, err
 }
 
 // lockedHere reports whether a RocksDB of this process holds the lock. Then the

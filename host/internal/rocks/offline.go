@@ -19,7 +19,7 @@ import (
 // methods are safe for concurrent use.
 type Offline struct {
 	path    string
-	lock    int          // descriptor
+	lock    int          // descriptor, or unlocked
 	set     *version.Set // nobody can change it
 	foreign error        // why only the application can read records; files can be copied
 	lease   lease

@@ -183,7 +183,8 @@ func TestScanIgnoresPrefixExtractor(t *testing.T) {
 	app, err := grocksdb.OpenDb(o, path)
 	require.NoError(t, err)
 	defer app.Close()
-	db := Borrow(app, path, nil)
+	db, err := Borrow(app, path, nil)
+	require.NoError(t, err)
 	want := []record{{"aaaaa1", "1"}, {"bbbbb2", "2"}, {"cc", "3"}, {"ccccc4", "4"}}
 	put(t, db, "default", want...)
 	v, err := db.View()

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,18 +15,18 @@ import (
 )
 
 // enter calls the export of a phase.
-func enter(t *testing.T, i *Instance, p abi.Phase, d *double) error {
+func enter(ctx context.Context, i *Instance, p abi.Phase, d *double) error {
 	switch p {
 	case abi.PhaseInit:
-		return i.Init(t.Context(), d)
+		return i.Init(ctx, d)
 	case abi.PhasePrepare:
-		return i.Prepare(t.Context(), d)
+		return i.Prepare(ctx, d)
 	case abi.PhaseSnapshot:
-		return i.Snapshot(t.Context(), d)
+		return i.Snapshot(ctx, d)
 	case abi.PhaseNotify:
-		return i.Notify(t.Context(), d, abi.Notification{Event: abi.EventComplete})
+		return i.Notify(ctx, d, abi.Notification{Event: abi.EventComplete})
 	}
-	return i.Restore(t.Context(), d)
+	return i.Restore(ctx, d)
 }
 
 var phases = []abi.Phase{abi.PhaseInit, abi.PhasePrepare, abi.PhaseSnapshot, abi.PhaseNotify, abi.PhaseRestore}
@@ -36,7 +37,7 @@ func TestEveryCallKeepsToItsPhases(t *testing.T) {
 		m := load(t, calling(f).assemble(), Limits{})
 		for _, p := range phases {
 			i, d := newInstanceOf(t, m), &double{}
-			err := enter(t, i, p, d)
+			err := enter(t.Context(), i, p, d)
 			if allowed := f.Phases&p != 0; allowed {
 				assert.NotErrorIs(t, err, abi.EPHASE, "%s in %s", f.Name, p)
 				assert.NotErrorIs(t, err, ErrCrashed, "%s in %s", f.Name, p)
@@ -45,6 +46,26 @@ func TestEveryCallKeepsToItsPhases(t *testing.T) {
 			assert.ErrorIs(t, err, abi.EPHASE, "%s in %s", f.Name, p)
 			assert.ErrorContains(t, err, p.String())
 			assert.Empty(t, d.trace, "%s in %s", f.Name, p)
+		}
+	}
+}
+
+// TestCallsAfterCancel cancels the run between two calls of the guest.
+func TestCallsAfterCancel(t *testing.T) {
+	for n := range abi.Imports {
+		f := &abi.Imports[n]
+		i := newInstanceOf(t, load(t, reporting(calling(f)).assemble(), Limits{}))
+		ctx, cancel := context.WithCancel(t.Context())
+		d := &double{trip: cancel}
+		require.ErrorIs(t, enter(ctx, i, firstPhase(f), d), context.Canceled, f.Name)
+		switch f.Name {
+		case "info", "config_get", "log", "progress":
+			assert.Len(t, d.trace, 2, f.Name)
+		case "error_get", "error_set", "cancelled": // end in the adapter
+			assert.Empty(t, i.errors, f.Name)
+		default:
+			assert.Equal(t, []string{"progress 0 0"}, d.trace, f.Name)
+			assert.Contains(t, i.errors, abi.ECANCELED, f.Name)
 		}
 	}
 }
@@ -75,7 +96,7 @@ func TestPointersToNowhere(t *testing.T) {
 			for _, pair := range bad {
 				m := load(t, calling(f, arguments(f, at, pair)...).assemble(), Limits{})
 				i, d := newInstanceOf(t, m), &double{}
-				err := enter(t, i, firstPhase(f), d)
+				err := enter(t.Context(), i, firstPhase(f), d)
 				var pointer *badPointer
 				require.ErrorIs(t, err, ErrCrashed, "%s %v", f.Name, pair)
 				require.True(t, errors.As(err, &pointer), "%s %v: %v", f.Name, pair, err)

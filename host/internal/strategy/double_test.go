@@ -21,6 +21,7 @@ type double struct {
 	queue   []abi.Completion
 	moved   int // blocks that were pumped
 
+	trip           func()               // called by Progress, where set
 	failCheckpoint func() error         // called by Checkpoint, where set
 	blockWait      <-chan struct{}      // held up by Wait, where set
 	failReuse      map[uint32]abi.Errno // status of a reuse, by file
@@ -81,7 +82,12 @@ func (d *double) Log(level abi.Level, message string) {
 	d.logs = append(d.logs, message)
 }
 
-func (d *double) Progress(done, total uint64) { d.note("progress %d %d", done, total) }
+func (d *double) Progress(done, total uint64) {
+	d.note("progress %d %d", done, total)
+	if d.trip != nil {
+		d.trip()
+	}
+}
 
 func (d *double) Checkpoint() (int, error) {
 	d.note("checkpoint")

@@ -28,8 +28,8 @@ type Info struct {
 	Source       string          `json:"source,omitempty"`
 	Imports      []string        `json:"imports"` // module.name, in the module's order
 	Exports      []string        `json:"exports"`
-	Capabilities []abi.Grant     `json:"capabilities"` // grants that the imports need
-	MemoryPages  uint32          `json:"memory_pages"` // initial memory, in pages of 64 KiB
+	Capabilities []abi.Grant     `json:"capabilities"`  // grants that the imports need
+	MemoryPages  uint32          `json:"memory_pages"`  // initial memory, in pages of 64 KiB
 	ConfigSchema json.RawMessage `json:"config_schema"` // null without any
 }
 
