@@ -27,7 +27,7 @@ func TestErrnosAreInOrder(t *testing.T) {
 
 func TestErrnoOutsideTheTable(t *testing.T) {
 	for _, e := range []abi.Errno{-1, 0, abi.Errno(len(abi.Errnos) + 1)} {
-		assert.Equal(t, "unknown error number", e.Error())
+		assert.Equal(t, fmt.Sprintf("unknown error number %d", e), e.Error())
 	}
 }
 

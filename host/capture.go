@@ -25,7 +25,7 @@ type capture struct {
 	families []catalog.Family
 	options  string
 	files    []capturedFile // the index is the file id of the ABI
-	remove   func() error
+	remove   func() error   // of the directory
 }
 
 // capturedFile is a file as the guest sees it and as the manifest will list it;

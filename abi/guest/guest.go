@@ -118,12 +118,13 @@ func explain(err error) string {
 	if !errors.As(err, &wrong) {
 		return strings.TrimPrefix(err.Error(), "json: ")
 	}
-	want, got := wanted(wrong.Type.Kind()), wrong.Value
-	if number, ok := strings.CutPrefix(got, "number "); ok {
-		got = number // of the right kind, but with a fraction or too large
-		want = strings.Replace(want, "a number", "a whole number in range", 1)
-	} else if noun, ok := nouns[got]; ok {
-		got = noun
+	kind := wrong.Type.Kind()
+	want, got := wanted(kind), cmp.Or(nouns[wrong.Value], wrong.Value)
+	if literal, ok := strings.CutPrefix(got, "number "); ok { // which the field cannot hold
+		want, got = "a whole number in range", literal
+		if kind >= reflect.Float32 {
+			want = "a number in range"
+		}
 	}
 	return fmt.Sprintf("%s must be %s, not %s", cmp.Or(wrong.Field, "the table"), want, got)
 }

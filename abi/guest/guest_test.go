@@ -125,6 +125,12 @@ func TestConfig(t *testing.T) {
 	type options struct {
 		Every int    `json:"every"`
 		Codec string `json:"codec"`
+		Small uint8  `json:"small"`
+		Deep  struct {
+			Ratio float32  `json:"ratio"`
+			On    bool     `json:"on"`
+			List  []string `json:"list"`
+		} `json:"deep"`
 	}
 	for _, tt := range []struct {
 		text, problem string
@@ -136,7 +142,15 @@ func TestConfig(t *testing.T) {
 		{text: `{"codec": "none"}`, want: options{Codec: "none"}},
 		{text: `{"evry": 3}`, problem: `config: unknown key "evry": invalid argument`},
 		{text: `{"z": 1, "a": 2}`, problem: `config: unknown key "a": invalid argument`},
-		{text: `{"every": "x"}`, problem: `every`},
+		{text: `{"every": "x"}`, problem: `config: every must be a number, not a string: invalid argument`},
+		{text: `{"every": 1.5}`, problem: `config: every must be a whole number in range, not 1.5: invalid argument`},
+		{text: `{"small": 300}`, problem: `config: small must be a whole number in range, not 300: invalid argument`},
+		{text: `{"codec": 3}`, problem: `config: codec must be a string, not a number: invalid argument`},
+		{text: `{"deep": {"ratio": 1e99}}`, problem: `config: deep.ratio must be a number in range, not 1e99: invalid argument`},
+		{text: `{"deep": {"on": [1]}}`, problem: `config: deep.on must be true or false, not a list: invalid argument`},
+		{text: `{"deep": {"list": {}}}`, problem: `config: deep.list must be a list, not a table: invalid argument`},
+		{text: `{"deep": true}`, problem: `config: deep must be a table, not true or false: invalid argument`},
+		{text: `"x"`, problem: `config: the table must be a table, not a string: invalid argument`},
 		{text: `[`, problem: `config: `},
 	} {
 		got := options{Codec: "zstd"}

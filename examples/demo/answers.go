@@ -16,7 +16,7 @@ type loaded struct {
 }
 
 func (l *loaded) String() string {
-	return fmt.Sprintf("%d records, %s", l.Records, size(l.Bytes))
+	return count(l.Records, "record") + ", " + size(l.Bytes)
 }
 
 type content struct {
@@ -25,7 +25,7 @@ type content struct {
 }
 
 func (c *content) String() string {
-	return fmt.Sprintf("%.16s… of %d records", c.Digest, c.Records)
+	return fmt.Sprintf("%.16s… of %s", c.Digest, count(c.Records, "record"))
 }
 
 type snapshot struct {
@@ -40,7 +40,7 @@ type snapshot struct {
 }
 
 func (s *snapshot) String() string {
-	return fmt.Sprintf("%s: %d files, %s new, %s reused", s.ID, s.Files, size(s.BytesNew), size(s.BytesReused))
+	return fmt.Sprintf("%s: %s, %s new, %s reused", s.ID, count(int64(s.Files), "file"), size(s.BytesNew), size(s.BytesReused))
 }
 
 type verified struct {
@@ -50,7 +50,7 @@ type verified struct {
 }
 
 func (v *verified) String() string {
-	return fmt.Sprintf("%d snapshots, %d objects, %s read: no problems", v.Snapshots, v.Objects, size(v.Bytes))
+	return fmt.Sprintf("%s, %s, %s read: no problem", count(int64(v.Snapshots), "snapshot"), count(int64(v.Objects), "object"), size(v.Bytes))
 }
 
 type restored struct {
@@ -60,7 +60,15 @@ type restored struct {
 }
 
 func (r *restored) String() string {
-	return fmt.Sprintf("%d files, %s, in %.0f ms", r.Files, size(r.Bytes), r.TotalMs)
+	return fmt.Sprintf("%s, %s, in %.0f ms", count(int64(r.Files), "file"), size(r.Bytes), r.TotalMs)
+}
+
+// count writes a number of things for people.
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // size writes a number of bytes for people.

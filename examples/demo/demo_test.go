@@ -1,10 +1,13 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestVerdict(t *testing.T) {
@@ -31,6 +34,24 @@ func TestVerdict(t *testing.T) {
 			assert.Equal(t, tt.cell == "yes", d.verdict() == nil)
 		})
 	}
+}
+
+// Numbers agree with what they count.
+func TestCount(t *testing.T) {
+	assert.Equal(t, "0 files", count(0, "file"))
+	assert.Equal(t, "1 file", count(1, "file"))
+	assert.Equal(t, "2 files", count(2, "file"))
+}
+
+// The demo shows its own configuration, whatever the environment overrides.
+func TestWithoutOverrides(t *testing.T) {
+	t.Setenv("ROCKSNAP_SNAPSHOT_STRATEGY", "canonical")
+	tool := filepath.Join(t.TempDir(), "tool")
+	require.NoError(t, os.WriteFile(tool, []byte("#!/bin/sh\nenv\n"), 0o755))
+	answer, err := (&shell{ctx: t.Context(), tool: tool}).output(nil)
+	require.NoError(t, err)
+	assert.Contains(t, string(answer), "PATH=")
+	assert.NotContains(t, string(answer), "ROCKSNAP_")
 }
 
 func TestSize(t *testing.T) {

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -50,13 +52,19 @@ func (s *shell) show(verb string) error {
 
 func (s *shell) output(args []string) ([]byte, error) {
 	cmd := exec.CommandContext(s.ctx, s.tool, args...)
-	cmd.Dir = s.work
+	cmd.Dir, cmd.Env = s.work, withoutOverrides(os.Environ())
 	answer, err := cmd.Output()
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
 		return answer, fmt.Errorf("rocksnap %s: %w\n%s", args[0], err, bytes.TrimSpace(failed.Stderr))
 	}
 	return answer, err
+}
+
+// withoutOverrides leaves out what would change the configuration that the demo
+// shows.
+func withoutOverrides(env []string) []string {
+	return slices.DeleteFunc(env, func(entry string) bool { return strings.HasPrefix(entry, "ROCKSNAP_") })
 }
 
 // decodeLast reads the last of several documents: those before it report

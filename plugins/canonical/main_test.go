@@ -108,7 +108,7 @@ func TestRefusesKeysOutsideOfTheKeyGroups(t *testing.T) {
 		}
 		require.NoError(t, snapshotWith("\x7fthe last group"))
 		err := snapshotWith("\x80beyond")
-		require.ErrorContains(t, err, "has no prefix of 128 key groups")
+		require.ErrorContains(t, err, "keys outside of key groups 0 to 127 of 128")
 		assert.Len(t, site.List(), 1)
 	})
 }

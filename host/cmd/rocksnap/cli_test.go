@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,12 +73,12 @@ func TestReport(t *testing.T) {
 			`{"schema":"rocksnap.error/1","code":"interrupted","message":"interrupted: no repository at x","hint":""}` + "\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var text, json bytes.Buffer
+			var text, document bytes.Buffer
 			assert.Equal(t, c.status, (&cli{err: &text}).report(c.err))
 			assert.Equal(t, c.text, text.String())
-			assert.Equal(t, c.status, (&cli{err: &json, json: true}).report(c.err))
+			assert.Equal(t, c.status, (&cli{err: &document, json: true}).report(c.err))
 			if c.json != "" {
-				assert.JSONEq(t, c.json, json.String())
+				assert.JSONEq(t, c.json, document.String())
 			}
 		})
 	}
@@ -85,6 +89,60 @@ func TestSize(t *testing.T) {
 		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1<<20 - 1: "1.0 MiB", 5 << 30: "5.0 GiB", 1<<63 - 1: "8.0 EiB",
 	} {
 		assert.Equal(t, want, size(n), n)
+	}
+}
+
+// What the caller ignores, as nohup does for a terminal that goes away, stays
+// ignored.
+func TestEndings(t *testing.T) {
+	assert.Contains(t, endings(), os.Signal(syscall.SIGHUP))
+	signal.Ignore(syscall.SIGHUP)
+	defer signal.Reset(syscall.SIGHUP)
+	assert.NotContains(t, endings(), os.Signal(syscall.SIGHUP))
+	assert.Contains(t, endings(), os.Signal(syscall.SIGTERM))
+}
+
+func TestRate(t *testing.T) {
+	assert.Empty(t, rate(111, 999*time.Millisecond))
+	assert.Equal(t, ", 0.5 MB/s", rate(1e6, 2*time.Second))
+}
+
+// What others wrote cannot steer the terminal.
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"":            "",
+		`a "b" \ é 名`: `a "b" \ é 名`,
+		"a\nb":        `"a\nb"`,
+		"\x1b[2J":     `"\x1b[2J"`,
+		"\xff":        `"\xff"`,
+		"a\u202eb":    `"a\u202eb"`,
+	} {
+		assert.Equal(t, want, plain(text))
+	}
+}
+
+// Warnings are for people; with --json, stderr has JSON only.
+func TestLogger(t *testing.T) {
+	for _, c := range []struct {
+		cli   cli
+		lines int
+	}{
+		{cli{}, 1},
+		{cli{quiet: true}, 0},
+		{cli{json: true}, 0},
+		{cli{verbose: true}, 2},
+		{cli{verbose: true, quiet: true}, 2},
+		{cli{verbose: true, json: true}, 2},
+	} {
+		var out bytes.Buffer
+		c.cli.err = &out
+		log := c.cli.logger()
+		log.Warn("odd", "slot", 1)
+		log.Debug("usual")
+		assert.Equal(t, c.lines, strings.Count(out.String(), "\n"), "%+v", c.cli)
+		for line := range strings.Lines(out.String()) {
+			assert.Equal(t, c.cli.json, json.Valid([]byte(line)), line)
+		}
 	}
 }
 

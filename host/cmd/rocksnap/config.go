@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/rocksnap/rocksnap/config"
@@ -64,7 +66,7 @@ Exit status: 0 ok, 1 failed, 2 usage or a problem in the file.`,
 			}
 			t := c.table()
 			for _, s := range cfg.Effective() {
-				t.row(s.Key+" = "+s.Value, "# "+s.Origin)
+				fmt.Fprintf(t.w, "%s = %s\t# %s\n", s.Key, s.Value, s.Origin) // as TOML quotes it
 			}
 			return t.flush()
 		})

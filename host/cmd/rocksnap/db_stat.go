@@ -157,11 +157,8 @@ func (c *cli) printStat(doc *statDocument) error {
 	t.row("identity", doc.Identity)
 	t.row("last sequence", doc.LastSequence)
 	t.row("write-ahead log", count(doc.WAL.Files, "file")+", "+size(doc.WAL.Bytes))
-	if err := t.flush(); err != nil {
-		return err
-	}
-	t = c.table()
-	t.row("\nCOLUMN FAMILY", "RECORDS", "LEVEL", "FILES", "BYTES")
+	t.row()
+	t.row("COLUMN FAMILY", "RECORDS", "LEVEL", "FILES", "BYTES")
 	for _, f := range doc.Families {
 		name, records := f.Name, fmt.Sprintf("~%d", f.Records)
 		for _, l := range f.Levels {

@@ -107,7 +107,7 @@ func (c *cli) diffRecords(ctx context.Context, r *host.Repository, from, to stri
 		if c.json {
 			err = c.print(recordLine{"record", d.Change, d.Family, d.Key})
 		} else {
-			_, err = fmt.Fprintf(c.out, "%-7s  %s  %q\n", d.Change, d.Family, d.Key)
+			_, err = fmt.Fprintf(c.out, "%-7s  %s  %q\n", d.Change, plain(d.Family), d.Key)
 		}
 		if err != nil {
 			return err

@@ -27,7 +27,8 @@ func (c *cli) printIndented(doc any, indent string) error {
 	return nil
 }
 
-// table writes rows in aligned columns; the cells of a row are its arguments.
+// table writes rows in aligned columns; the cells of a row are its arguments. A row
+// without any separates two tables.
 type table struct {
 	w *tabwriter.Writer
 }
@@ -37,7 +38,7 @@ func (c *cli) table() table { return table{tabwriter.NewWriter(c.out, 0, 0, 2, '
 func (t table) row(cells ...any) {
 	text := make([]string, len(cells))
 	for i, cell := range cells {
-		text[i] = fmt.Sprint(cell)
+		text[i] = plain(fmt.Sprint(cell))
 	}
 	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(text, "\t"), "\t"))
 }

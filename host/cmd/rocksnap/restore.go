@@ -13,9 +13,9 @@ import (
 func (c *cli) restoreVerb() *cobra.Command {
 	var target string
 	cmd := verb("restore [ID|latest]", "Make a database of a snapshot", `Makes a database of a snapshot, by default the latest. The target must be absent
-or an empty directory, and apart from the repository and from what is in the
-database's folder; afterwards it is the complete database, or as it was. An ID may
-be cut to an unambiguous beginning.
+or an empty directory, and neither within the repository or the database's
+folder nor around them; afterwards it is the complete database, or as it was.
+An ID may be cut to an unambiguous beginning.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 30 plugin refused or failed, 130 interrupted.`,

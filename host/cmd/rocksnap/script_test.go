@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
@@ -155,22 +156,23 @@ func lock(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { db.Close() })
 }
 
-// interrupt FILE COMMAND... sends SIGINT as soon as the file exists, and expects
-// the exit status 130.
+// interrupt SIGNAL FILE COMMAND... sends a signal as soon as the file exists, and
+// expects the exit status 130.
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	var stderr bytes.Buffer
-	cmd := exec.Command(args[1], args[2:]...)
+	sig, file := unix.SignalNum(args[0]), ts.MkAbs(args[1])
+	cmd := exec.Command(args[2], args[3:]...)
 	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
 	ts.Check(cmd.Start())
 	defer cmd.Process.Kill() // fails once it has ended
 	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
-		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+		if _, err := os.Stat(file); err == nil {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	ts.Check(cmd.Process.Signal(os.Interrupt))
+	ts.Check(cmd.Process.Signal(sig))
 	err := cmd.Wait()
 	if cmd.ProcessState.ExitCode() != 130 || !strings.Contains(stderr.String(), "rocksnap: interrupted") {
 		ts.Fatalf("ended with %v: %s", err, stderr.String())

@@ -141,7 +141,7 @@ func (c *CheckpointDir) Remove() error {
 }
 
 // Sweep removes the checkpoints that processes left when they died, and returns
-// their number. Those in use stay.
+// their number. Those in use stay, and those that only somebody else may remove.
 func Sweep(dbPath string) (removed int, err error) {
 	for _, staging := range []string{Staging(dbPath), innerStaging(dbPath)} {
 		n, err := sweep(staging)
@@ -163,13 +163,13 @@ func sweep(staging string) (removed int, err error) {
 	}
 	for _, e := range entries {
 		if !isCheckpoint(e.Name()) {
-			continue
+			continue // somebody else's
 		}
 		c, err := lockCheckpoint(filepath.Join(staging, e.Name()))
 		if err == nil {
 			err = c.Remove()
 		}
-		if taken(err) || errors.Is(err, unix.EROFS) { // or it has to stay
+		if taken(err) || shut(err) { // what another user left must not keep this one out
 			continue
 		}
 		if err != nil {

@@ -124,6 +124,9 @@ func reporting(then wat) wat {
 	return w
 }
 
+// returning returns the instructions that return a constant.
+func returning(value int32) []byte { return appendSigned([]byte{0x41}, uint32(value)) }
+
 // appendSigned encodes an i32 constant.
 func appendSigned(out []byte, value uint32) []byte {
 	v := int64(int32(value))
@@ -156,7 +159,7 @@ func (w wat) assemble() []byte {
 		index, body := nullary, w.body
 		switch h.Name {
 		case "rocksnap_abi":
-			body = appendSigned([]byte{0x41}, version)
+			body = returning(int32(version))
 		case "rocksnap_notify":
 			index = notify
 		}

@@ -1,10 +1,12 @@
 package strategy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -129,12 +131,46 @@ func TestErrorsCrossBothWays(t *testing.T) {
 		err := i.Snapshot(t.Context(), d)
 		require.ErrorIs(t, err, abi.ECONFLICT)
 		assert.EqualError(t, err, `strategy "tour": snapshot: no tour\u001b[31m today: conflict`)
+		d.trace = nil
+		require.NoError(t, i.Notify(t.Context(), d, abi.Notification{Event: abi.EventAborted}))
+		assert.Equal(t, []string{"log 1 aborted 0"}, d.trace, "an error poisons nothing")
 	})
 	t.Run("unknown option", func(t *testing.T) {
 		err := newInstanceOf(t, m).Init(t.Context(), &double{config: `{"mdoe":"x"}`})
 		require.ErrorIs(t, err, abi.EINVAL)
 		assert.ErrorContains(t, err, `unknown key "mdoe"`)
 	})
+}
+
+// TestErrorsOfGuestsThatSayNothing is about guests that return a number alone.
+func TestErrorsOfGuestsThatSayNothing(t *testing.T) {
+	checkpoint, _ := lookup("checkpoint")
+	full := func() error { return fmt.Errorf("link /secret/db: %w", syscall.ENOSPC) }
+	for _, tt := range []struct {
+		guest wat
+		phase abi.Phase
+		want  string
+	}{
+		{calling(checkpoint), abi.PhaseInit, "init: checkpoint: in init: not allowed in this phase"},
+		{calling(checkpoint), abi.PhasePrepare, "prepare: checkpoint: link /secret/db: no space left on device"},
+		{wat{body: returning(-77)}, abi.PhaseInit, "init: unknown error number 77"},
+		{wat{body: returning(-int32(abi.EIO))}, abi.PhaseInit, "init: input/output error"},
+	} {
+		i := newInstanceOf(t, load(t, tt.guest.assemble(), Limits{}))
+		assert.EqualError(t, enter(t.Context(), i, tt.phase, &double{failCheckpoint: full}), `strategy "tour": `+tt.want)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	e := tell("upload", abi.EIO, errors.New("disk on fire"))
+	for text, want := range map[string]string{
+		"":                                    "upload: disk on fire",
+		"no luck":                             "no luck: upload: disk on fire",
+		"no luck: upload: input/output error": "no luck: disk on fire",
+		"no luck: disk on fire":               "no luck: disk on fire",
+	} {
+		assert.Equal(t, want, e.explain(text))
+	}
 }
 
 func TestCrashPoisons(t *testing.T) {
@@ -152,6 +188,7 @@ func TestCrashPoisons(t *testing.T) {
 			require.ErrorContains(t, err, want)
 			d.trace = nil
 			assert.ErrorContains(t, i.Init(t.Context(), d), "given up")
+			assert.NoError(t, i.Notify(t.Context(), d, abi.Notification{Event: abi.EventAborted}), "the failure was told once")
 			assert.Empty(t, d.trace)
 		})
 	}
@@ -198,6 +235,17 @@ func TestDeadline(t *testing.T) {
 		defer close(never)
 		assert.ErrorIs(t, i.Snapshot(t.Context(), &double{blockWait: never}), context.DeadlineExceeded)
 	})
+	t.Run("crash afterwards is a consequence", func(t *testing.T) {
+		log, _ := lookup("log")
+		for name, then := range map[string]wat{"trap": {body: trap}, "bad pointer": calling(log, 0, 1<<30, 8)} {
+			i := newInstanceOf(t, load(t, reporting(then).assemble(), Limits{}))
+			ctx, cancel := context.WithCancel(t.Context())
+			err := i.Snapshot(ctx, &double{trip: cancel})
+			require.ErrorIs(t, err, context.Canceled, name)
+			assert.NotErrorIs(t, err, ErrCrashed, name)
+			assert.ErrorIs(t, i.Init(t.Context(), &double{}), errGone, name)
+		}
+	})
 	t.Run("cancelled before it starts", func(t *testing.T) {
 		i, d := newInstanceOf(t, load(t, wat{body: loopForEver}.assemble(), Limits{})), &double{}
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -208,10 +256,9 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestRestoreMayBeLeftToTheHost(t *testing.T) {
-	notImplemented := appendSigned([]byte{0x41}, ^uint32(abi.ENOSYS)+1)
 	for name, w := range map[string]wat{
 		"missing exports": {body: returnZero, without: "rocksnap_restore"},
-		"stub exports":    {body: notImplemented},
+		"stub exports":    {body: returning(-int32(abi.ENOSYS))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newInstanceOf(t, load(t, w.assemble(), Limits{}))
@@ -229,6 +276,27 @@ func TestLogIsBounded(t *testing.T) {
 	assert.Equal(t, `line 0\u000aforged line`, d.logs[0])
 	assert.Less(t, len(d.logs), 60)
 	assert.Equal(t, "log limit reached, further lines are dropped", d.logs[len(d.logs)-1])
+}
+
+func TestLogCountsWhatReachesIt(t *testing.T) {
+	log, _ := lookup("log")
+	line := func(limits Limits, memory []byte, times int) []string {
+		i, d := newInstanceOf(t, load(t, calling(log, 1, 0, uint32(len(memory))).assemble(), limits)), &double{}
+		_, ok := i.guest.Memory().Grow(8)
+		require.True(t, ok)
+		i.guest.Memory().Write(0, memory)
+		for range times {
+			require.NoError(t, i.Init(t.Context(), d))
+		}
+		return d.logs
+	}
+	long := line(Limits{}, bytes.Repeat([]byte("x"), 300<<10), 3)
+	assert.Equal(t, slices.Repeat([]string{strings.Repeat("x", abi.MaxLogLine)}, 3), long, "cut, not fatal")
+
+	escaped := line(Limits{LogBytes: 1300}, bytes.Repeat([]byte{0x1b}, 100), 5) // 600 bytes each
+	require.Len(t, escaped, 3)
+	assert.Equal(t, strings.Repeat(`\u001b`, 100), escaped[1])
+	assert.Equal(t, "log limit reached, further lines are dropped", escaped[2])
 }
 
 func TestTrapNamesItself(t *testing.T) {
