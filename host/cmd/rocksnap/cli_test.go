@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -90,16 +87,6 @@ func TestSize(t *testing.T) {
 	} {
 		assert.Equal(t, want, size(n), n)
 	}
-}
-
-// What the caller ignores, as nohup does for a terminal that goes away, stays
-// ignored.
-func TestEndings(t *testing.T) {
-	assert.Contains(t, endings(), os.Signal(syscall.SIGHUP))
-	signal.Ignore(syscall.SIGHUP)
-	defer signal.Reset(syscall.SIGHUP)
-	assert.NotContains(t, endings(), os.Signal(syscall.SIGHUP))
-	assert.Contains(t, endings(), os.Signal(syscall.SIGTERM))
 }
 
 func TestRate(t *testing.T) {

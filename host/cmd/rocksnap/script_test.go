@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -161,10 +162,11 @@ func lock(ts *testscript.TestScript, _ bool, args []string) {
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	var stderr bytes.Buffer
 	sig, file := unix.SignalNum(args[0]), ts.MkAbs(args[1])
-	cmd := exec.Command(args[2], args[3:]...)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // for what ignores the signal
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[2], args[3:]...)
 	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
 	ts.Check(cmd.Start())
-	defer cmd.Process.Kill() // fails once it has ended
 	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
 		if _, err := os.Stat(file); err == nil {
