@@ -180,3 +180,30 @@ func TestDamagedEntry(t *testing.T) {
 func entry(cfg *config.Config, m *host.Manifest) string {
 	return fmt.Sprintf("db/%s/entries/%020d", cfg.Repository.Name, m.Slot)
 }
+
+// TestDamagedModule spoils the repository's copy of a strategy's module: verify
+// tells, and snapshots go on.
+func TestDamagedModule(t *testing.T) {
+	cfg := dbtest.Config(t, shapes[0].make(t))
+	m := snapshot(t, cfg, "native-full")
+	module := filepath.Join(cfg.Repository.Dir(), "modules", m.Strategy.Module+".wasm")
+	require.NoError(t, os.WriteFile(module, []byte("?"), 0o644))
+	again := snapshot(t, cfg, "native-full")
+	v, err := repository(t, cfg).Verify(t.Context(), host.LevelObjects)
+	require.NoError(t, err)
+	require.Len(t, v.Problems, 2)
+	assert.Equal(t, []string{m.ID, again.ID}, []string{v.Problems[0].Snapshot, v.Problems[1].Snapshot})
+	require.NoError(t, os.Remove(module))
+	v, err = repository(t, cfg).Verify(t.Context(), host.LevelObjects)
+	require.NoError(t, err)
+	assert.Len(t, v.Problems, 2)
+}
+
+// TestDamagedFormat spoils the file that makes a folder a repository.
+func TestDamagedFormat(t *testing.T) {
+	cfg := dbtest.Config(t, shapes[0].make(t))
+	require.NoError(t, os.WriteFile(filepath.Join(cfg.Repository.Dir(), "format.json"), []byte("{"), 0o644))
+	_, err := host.OpenRepository(t.Context(), cfg)
+	assert.Equal(t, host.CodeDamaged, host.CodeOf(err), "%v", err)
+	assert.Equal(t, host.CodeDamaged, host.CodeOf(host.Init(t.Context(), cfg)))
+}

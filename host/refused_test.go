@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linxGnu/grocksdb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -112,4 +113,31 @@ func TestTargetKeepsItsPermissions(t *testing.T) {
 	info, err := os.Stat(target)
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o700), info.Mode().Perm())
+}
+
+// TestNamedWALFolder refuses to borrow a database whose options name its own
+// folder by another name: a restored copy would look for its WAL there.
+func TestNamedWALFolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	alias := path + "-alias"
+	require.NoError(t, os.Symlink(path, alias))
+	options := grocksdb.NewDefaultOptions()
+	defer options.Destroy()
+	options.SetCreateIfMissing(true)
+	options.SetWalDir(alias)
+	db, err := grocksdb.OpenDb(options, path)
+	require.NoError(t, err)
+	defer db.Close()
+	_, err = host.Open(t.Context(), dbtest.Config(t, path), host.WithDB(db), host.WithModuleCache(dbtest.Cache()))
+	require.ErrorIs(t, err, rocks.ErrLayout)
+}
+
+// TestDanglingTarget refuses a symbolic link to nowhere before anything is read.
+func TestDanglingTarget(t *testing.T) {
+	cfg := dbtest.Config(t, shapes[0].make(t))
+	m := snapshot(t, cfg, "native-full")
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink("nowhere", link))
+	_, err := repository(t, cfg).Restore(t.Context(), m.ID, link)
+	require.ErrorContains(t, err, "symbolic link")
 }

@@ -45,6 +45,9 @@ func Init(ctx context.Context, cfg *config.Config) error {
 	}
 	if _, err := catalog.Init(ctx, store); err != nil {
 		if errors.Is(err, fs.ErrExist) {
+			if _, err := OpenRepository(ctx, cfg); err != nil {
+				return err
+			}
 			return problem(CodeFailed, fmt.Errorf("create repository: %s holds one already", cfg.Repository.Dir()), "it is ready for use; nothing was changed")
 		}
 		return fmt.Errorf("create repository: %w", err)
@@ -91,6 +94,9 @@ func noRepository(cfg *config.Config, err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, catalog.ErrNoRepository) {
 		return problem(CodeNoRepository, fmt.Errorf("no repository at %s", cfg.Repository.URL), "create it with 'rocksnap init', or correct [repository] url")
 	}
+	if errors.Is(err, catalog.ErrDamaged) {
+		return problem(CodeDamaged, fmt.Errorf("open repository: %w", err), "bring the file back from a copy of the repository; nothing else in it depends on what it says")
+	}
 	return fmt.Errorf("open repository: %w", err)
 }
 
@@ -120,6 +126,8 @@ func (r *Repository) List(ctx context.Context) ([]Summary, error) {
 func (r *Repository) Find(ctx context.Context, ref string) (*Manifest, error) {
 	m, err := r.catalog.Find(ctx, ref)
 	switch {
+	case ref == "":
+		return nil, problem(CodeUsage, errors.New("the id of a snapshot is empty"), "'rocksnap list' shows what there is")
 	case errors.Is(err, catalog.ErrDamaged):
 		return nil, problem(CodeDamaged, fmt.Errorf("snapshot %s: %w", ref, err), "'rocksnap verify --level catalog' shows what is affected")
 	case errors.Is(err, catalog.ErrAmbiguous):

@@ -68,6 +68,9 @@ func (r *Repository) restore(ctx context.Context, m *Manifest, target string) (*
 		return nil, err
 	}
 	if err := durable.Rename(staging.dir, target); err != nil {
+		if changed := checkTarget(target); changed != nil {
+			return nil, changed // by somebody, meanwhile
+		}
 		return nil, fmt.Errorf("restore: %w", err)
 	}
 	return &Restored{Snapshot: m, Target: target, Files: m.Files, Bytes: m.BytesFull, Records: m.Records, Duration: time.Since(start)}, nil

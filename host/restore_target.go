@@ -15,11 +15,12 @@ import (
 // checkTarget accepts what a finished restore can be renamed to.
 func checkTarget(target string) error {
 	var at, above unix.Stat_t
+	if err := unix.Lstat(target, &at); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	entries, err := os.ReadDir(target)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err == nil && unix.Lstat(target, &at) == nil && at.Mode&unix.S_IFMT == unix.S_IFLNK:
+	case at.Mode&unix.S_IFMT == unix.S_IFLNK:
 		return problem(CodeFailed, fmt.Errorf("restore: target %s is a symbolic link", target), "name the directory that it leads to")
 	case err == nil && unix.Lstat(filepath.Dir(target), &above) == nil && at.Dev != above.Dev:
 		return problem(CodeFailed, fmt.Errorf("restore: target %s is a mount point", target), "name a directory below it")

@@ -170,7 +170,10 @@ func (op *Operation) commit(ctx context.Context, m *Manifest) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	if wasm := op.host.strategies.module(op.session.strategy); wasm != nil {
-		if _, err := op.host.catalog.PutModule(ctx, wasm); err != nil {
+		_, err := op.host.catalog.PutModule(ctx, wasm)
+		if errors.Is(err, catalog.ErrDamaged) { // it tells where a snapshot comes from; the data does not need it
+			op.host.log.Warn("the repository's copy of the module is damaged", "error", err)
+		} else if err != nil {
 			return err
 		}
 	}

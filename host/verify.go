@@ -65,6 +65,9 @@ func (r *Repository) Verify(ctx context.Context, level Level, refs ...string) (*
 	if err := v.objects(ctx, manifests); err != nil {
 		return nil, err
 	}
+	if err := v.modules(ctx, manifests); err != nil {
+		return nil, err
+	}
 	if level == LevelRestore {
 		err = v.drills(ctx, manifests)
 	}
@@ -142,6 +145,31 @@ func (v *verification) objects(ctx context.Context, manifests []*Manifest) error
 		})
 	}
 	return g.Wait()
+}
+
+// modules reads the module of each strategy that took a snapshot, once.
+func (v *verification) modules(ctx context.Context, manifests []*Manifest) error {
+	seen := make(map[string]string) // what is wrong, by digest
+	for _, m := range manifests {
+		digest := m.Strategy.Module
+		what, known := seen[digest]
+		if !known && digest != "" {
+			_, err := v.repository.catalog.Module(ctx, digest)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				what = "missing"
+			case errors.Is(err, catalog.ErrDamaged):
+				what = "its digest is wrong"
+			case err != nil:
+				return fmt.Errorf("verify: %w", err)
+			}
+			seen[digest] = what
+		}
+		if what != "" {
+			v.find(Finding{Snapshot: m.ID, Object: catalog.ModuleName(digest), What: what})
+		}
+	}
+	return nil
 }
 
 // look returns what is wrong with an object, or "".

@@ -71,7 +71,7 @@ func (c *cli) printVerified(v *host.Verified) error {
 	if err == nil && len(v.Problems) > 0 {
 		err = &host.Problem{
 			Code: host.CodeDamaged, Err: fmt.Errorf("verify: found %s", count(len(v.Problems), "problem")),
-			Hint: "restore from a snapshot that is not listed, and take a native-full one now",
+			Hint: "restore from a snapshot that is not listed; native-full, or incremental with full_every = 1 once, stores everything anew",
 		}
 	}
 	return err

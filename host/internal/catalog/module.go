@@ -16,14 +16,18 @@ import (
 const maxModule = 256 << 20
 
 // PutModule keeps a wasm module, once for all snapshots that it takes, and
-// returns its sha256 in hex.
+// returns its sha256 in hex. It fails with [ErrDamaged] when the one that is there
+// has another size; names are never used twice, so it cannot be replaced.
 func (c *Catalog) PutModule(ctx context.Context, code []byte) (string, error) {
 	if len(code) > maxModule {
 		return "", fmt.Errorf("store module: %d bytes are more than %d", len(code), maxModule)
 	}
 	sum := sha256.Sum256(code)
 	digest := hex.EncodeToString(sum[:])
-	_, err := c.store.Stat(ctx, ModuleName(digest))
+	info, err := c.store.Stat(ctx, ModuleName(digest))
+	if err == nil && info.Size != int64(len(code)) {
+		return "", &DamageError{ModuleName(digest), fmt.Sprintf("it has %d bytes instead of %d", info.Size, len(code))}
+	}
 	for try := 0; try < tries && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, blob.ErrUnknownOutcome)); try++ {
 		// A repeated create is harmless: everybody writes the same bytes.
 		err = c.store.Create(ctx, ModuleName(digest), bytes.NewReader(code))

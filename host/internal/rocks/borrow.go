@@ -4,6 +4,7 @@ package rocks
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,9 @@ func (db *DB) checkPlaces() error {
 				return fmt.Errorf("files of column family %q in %s: %w", f.name, place, ErrLayout)
 			}
 		}
+	}
+	if err := checkSettings(db.path); errors.Is(err, ErrLayout) {
+		return err
 	}
 	return nil
 }
