@@ -140,4 +140,6 @@ func TestDanglingTarget(t *testing.T) {
 	require.NoError(t, os.Symlink("nowhere", link))
 	_, err := repository(t, cfg).Restore(t.Context(), m.ID, link)
 	require.ErrorContains(t, err, "symbolic link")
+	_, err = repository(t, cfg).Restore(t.Context(), m.ID, filepath.Join(rocks.Staging(cfg.Database.Path), "x"))
+	require.ErrorContains(t, err, "folder of checkpoints")
 }

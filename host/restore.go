@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,6 +47,9 @@ func (r *Repository) restore(ctx context.Context, m *Manifest, target string) (*
 	target, err := filepath.Abs(target)
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
+	}
+	if folder := rocks.Staging(r.cfg.Database.Path); target == folder || strings.HasPrefix(target, folder+"/") {
+		return nil, problem(CodeUsage, fmt.Errorf("restore: target %s is in the folder of checkpoints", target), "name a directory elsewhere")
 	}
 	if err := checkTarget(target); err != nil {
 		return nil, err
