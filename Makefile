@@ -39,9 +39,11 @@ bin/plugins/%.wasm: plugins/%/main.go plugins/%/plugin.json bin/rocksnap
 demo: build ## take, list, verify and restore snapshots of real data
 	@go run ./examples/demo
 
+# Tests build modules and programs that the cache of test results knows nothing
+# of, hence -count=1.
 .PHONY: test
 test: build ## run every test, with the race detector
-	@go test -race -timeout 25m ./...
+	@go test -race -count=1 -timeout 25m ./...
 
 .PHONY: check
 check: setup ## format, vet, static analysis, generated files, both targets
