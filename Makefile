@@ -1,5 +1,9 @@
 # Tools that are not in go.mod, pinned here.
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.7.0
+versitygw   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+toxiproxy   := github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0
+minio       := github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+rclone      := github.com/rclone/rclone@v1.76.0
 
 plugins := native-full incremental canonical
 modules := $(plugins:%=bin/plugins/%.wasm)
@@ -39,11 +43,29 @@ bin/plugins/%.wasm: plugins/%/main.go plugins/%/plugin.json bin/rocksnap
 demo: build ## take, list, verify and restore snapshots of real data
 	@go run ./examples/demo
 
+# Programs that tests run against: S3 servers, and a proxy that breaks connections.
+# A change of version needs 'make clean'.
+bin/tools/%:
+	@echo "build: $@ (once; it takes some minutes)"
+	@GOFLAGS= GOBIN=$(CURDIR)/$@.d go install $($*)
+	@mv $@.d/* $@ && rmdir $@.d
+
+.PHONY: tools
+tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the proxy that tests need
+
 # Tests build modules and programs that the cache of test results knows nothing
 # of, hence -count=1.
 .PHONY: test
-test: build ## run every test, with the race detector
+test: build tools ## run every test, with the race detector
 	@go test -race -count=1 -timeout 25m ./...
+
+.PHONY: test-stores
+test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of stores on MinIO and rclone as well
+	@ROCKSNAP_TEST_STORES=1 go test -race -count=1 -timeout 25m ./host/blob/... ./host/internal/storetest/...
+
+.PHONY: soak
+soak: build tools ## run the simulation of the catalog over SEEDS seeds (default 10000)
+	@ROCKSNAP_SEEDS=$${SEEDS:-10000} go test -count=1 -timeout 120m -run Simulat ./host/internal/catalog/...
 
 .PHONY: check
 check: setup ## format, vet, static analysis, generated files, both targets

@@ -5,6 +5,10 @@
 // Reading is strict: an unknown key, a wrong type or an impossible value is an
 // [Error] with its place in the file, and all of them are reported at once.
 //
+// Secrets do not stand in the file, which people share and keep in version
+// control: the store takes its credentials from where every AWS client looks for
+// them, and a key of age has a file of its own. No error repeats what may be one.
+//
 // An environment variable ROCKSNAP_<SECTION>_<KEY> overrides a key, as in
 // ROCKSNAP_SNAPSHOT_FLUSH=never or ROCKSNAP_STRATEGIES_INCREMENTAL_LIMITS_MEMORY.
 // Every character of the key that is no letter or digit becomes an underscore,
@@ -17,7 +21,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // Version is the version of the file's format that this package reads.
@@ -43,30 +46,6 @@ type Config struct {
 type Database struct {
 	Path string // its folder
 	Mode Mode   // [Own] unless given
-}
-
-// Repository says where snapshots are kept.
-type Repository struct {
-	URL        string // "file:" and an absolute folder
-	Name       string // of the database within the repository; its folder's name unless given
-	Endpoint   string // s3 only
-	Region     string // s3 only
-	PathStyle  bool   // s3 only
-	CAFile     string // s3 only
-	Transfer   Transfer
-	Encryption Encryption
-}
-
-// Transfer bounds the traffic with the store.
-type Transfer struct {
-	Workers   int  // objects moved at the same time, 1 to 256; 4 unless given
-	RateLimit Rate // 0 for none
-}
-
-// Encryption names the keys for encryption at rest.
-type Encryption struct {
-	Recipients   []string // public keys
-	IdentityFile string   // file of the private key, for restore
 }
 
 // Snapshot says how `rocksnap snapshot` takes one.
@@ -101,19 +80,6 @@ type Limits struct {
 	// Snapshot is the deadline of the asynchronous phase. The default, 24h,
 	// leaves room for terabytes over a slow link.
 	Snapshot Duration
-}
-
-// Retention is the policy by which snapshots are pruned. One without any keep
-// deletes nothing.
-type Retention struct {
-	KeepLast    int
-	KeepHourly  int
-	KeepDaily   int
-	KeepWeekly  int
-	KeepMonthly int
-	KeepYearly  int
-	KeepWithin  Duration
-	Grace       Duration // age of an unreferenced object before its removal; 1h unless given
 }
 
 // KeyGroups says that keys start with a big-endian key-group prefix.
@@ -177,25 +143,6 @@ func choose[T ~string](target *T, text []byte, choices ...T) error {
 // Dir returns the folder of the file, against which its relative paths are
 // resolved.
 func (c *Config) Dir() string { return filepath.Dir(c.Path) }
-
-// Dir returns the folder of a repository whose URL starts with "file:", and ""
-// for any other. What follows the colon is taken literally: there are no
-// percent escapes.
-func (r Repository) Dir() string {
-	path, ok := strings.CutPrefix(r.URL, fileScheme)
-	if !ok {
-		return ""
-	}
-	if local, ok := strings.CutPrefix(path, "//"); ok {
-		if !strings.HasPrefix(local, "/") {
-			return "" // names a host
-		}
-		return local
-	}
-	return path
-}
-
-const fileScheme = "file:"
 
 // Select makes name the strategy to take snapshots with, whatever the file
 // says, as an option of the command line does. It fails with an [*Error] when

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,6 +50,8 @@ func TestBadFiles(t *testing.T) {
 			want, err := os.ReadFile(expected)
 			require.NoError(t, err)
 			assert.Equal(t, string(want), got.String())
+			assert.NotContains(t, strings.ToLower(got.String()), "hunter2", "a secret must not be repeated")
+			assert.Equal(t, strings.HasPrefix(filepath.Base(name), "secrets"), bytes.Contains(text, []byte("hunter2")), "the name of the file tells")
 		})
 	}
 }
@@ -75,19 +79,49 @@ func TestSmallest(t *testing.T) {
 	}, c.Strategies["native-full"])
 }
 
-func TestEverything(t *testing.T) {
-	text, err := os.ReadFile("testdata/good/everything.toml")
+// good reads a file of testdata where it is, so that it finds the files it names.
+func good(t testing.TB, name string) *Config {
+	t.Helper()
+	text, err := os.ReadFile(name)
 	require.NoError(t, err)
-	c, err := Parse("/etc/rocksnap.toml", text, nil)
+	path, err := filepath.Abs(name)
 	require.NoError(t, err)
+	c, err := Parse(path, text, nil)
+	require.NoError(t, err)
+	return c
+}
 
+// TestEverythingIsThere keeps the file that shows every key complete.
+func TestEverythingIsThere(t *testing.T) {
+	c := good(t, "testdata/good/everything.toml")
+	incremental := c.Strategies["incremental"]
+	for _, f := range slices.Concat(c.fields(), incremental.fields("incremental")) {
+		if f.key.String() != "strategies.incremental.allow_unpinned" { // makes no sense beside a pin
+			assert.True(t, c.isGiven(f), f.key.String())
+		}
+	}
+}
+
+func TestEverything(t *testing.T) {
+	c := good(t, "testdata/good/everything.toml")
 	assert.Equal(t, Database{Path: "/srv/data/db", Mode: ReadOnly}, c.Database)
-	assert.Equal(t, "/srv/repo", c.Repository.Dir())
+	assert.Equal(t, Repository{
+		URL: "s3://acme-snapshots/orders/eu", Name: "orders", Endpoint: "https://s3.example.com:9000", Region: "eu-west-1",
+		PathStyle: true, CAFile: filepath.Join(c.Dir(), "ca.pem"),
+		Transfer: Transfer{Workers: 2, RateLimit: 200 << 20, UploadLimit: 50e6, DownloadLimit: 0, Requests: 12, Memory: 64 << 20},
+		Encryption: Encryption{
+			Recipients: []string{
+				"age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
+				"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA ops@example.com",
+			},
+			IdentityFile: filepath.Join(c.Dir(), "key.txt"),
+		},
+	}, c.Repository)
 	assert.Equal(t, FlushNever, c.Snapshot.Flush)
 	assert.Equal(t, &KeyGroups{Count: 128, Range: KeyRange{32, 63}}, c.KeyGroups)
 	assert.Equal(t, Retention{
 		KeepLast: 7, KeepHourly: 24, KeepDaily: 14, KeepWeekly: 8, KeepMonthly: 12, KeepYearly: 3,
-		KeepWithin: Duration(36 * time.Hour), Grace: Duration(90 * time.Minute),
+		KeepWithin: Duration(36 * time.Hour), KeepLabel: []string{"release", "env=prod"}, Grace: Duration(90 * time.Minute),
 	}, c.Retention)
 	incremental := c.Strategies["incremental"]
 	assert.Equal(t, strings.Repeat("0123456789abcdef", 4), incremental.SHA256)
@@ -191,12 +225,20 @@ func TestEnvironment(t *testing.T) {
 		"ROCKSNAP_STRATEGIES_MY_OWN_ALLOW=upload, reuse",
 		"ROCKSNAP_STRATEGIES_INCREMENTAL_LIMITS_MEMORY=16777216",
 		"ROCKSNAP_KEYGROUPS_COUNT=16",
+		"ROCKSNAP_REPOSITORY_URL=s3://acme/orders",
+		"ROCKSNAP_REPOSITORY_TRANSFER_DOWNLOAD_LIMIT=1MiB/s",
+		"ROCKSNAP_REPOSITORY_TRANSFER_MEMORY=1GiB",
+		"ROCKSNAP_REPOSITORY_ENCRYPTION_RECIPIENTS=age1a, age1b",
+		"ROCKSNAP_RETENTION_KEEP_LABEL=release,env=prod",
+		"ROCKSNAP_RETENTION_KEEP_WITHIN=2w",
 	})
 	require.NoError(t, err)
 	assert.Equal(t, "/d/other", c.Database.Path)
 	assert.Equal(t, FlushNever, c.Snapshot.Flush)
 	assert.Equal(t, "incremental", c.Snapshot.Strategy)
-	assert.Equal(t, 9, c.Repository.Transfer.Workers)
+	assert.Equal(t, Transfer{Workers: 9, DownloadLimit: 1 << 20, Requests: 36, Memory: 1 << 30}, c.Repository.Transfer)
+	assert.Equal(t, Encryption{Recipients: []string{"age1a", "age1b"}}, c.Repository.Encryption)
+	assert.Equal(t, Retention{KeepWithin: Duration(14 * day), KeepLabel: []string{"release", "env=prod"}, Grace: Duration(time.Hour)}, c.Retention)
 	assert.Equal(t, []string{"upload", "reuse"}, c.Strategies["my-own"].Allow)
 	assert.Equal(t, minMemory, c.Strategies["incremental"].Limits.Memory)
 	assert.Equal(t, KeyRange{0, 15}, c.KeyGroups.Range)
@@ -211,19 +253,24 @@ func TestEnvironmentRefused(t *testing.T) {
 		"ROCKSNAP_SNAPSHOT_PREUPLOAD=maybe",
 		"ROCKSNAP_REPOSITORY_TRANSFER_WORKERS=0",
 		"ROCKSNAP_DATABASE_MODE=follow",
+		"ROCKSNAP_REPOSITORY_SECRET_KEY=hunter2",
+		"ROCKSNAP_REPOSITORY_ENCRYPTION_IDENTITY_FILE=AGE-SECRET-KEY-1HUNTER2",
 	})
 	var problems Errors
 	require.ErrorAs(t, err, &problems)
 	want := `rocksnap.toml:6:1: [database] colour: unknown key
 environment: ROCKSNAP_DATABASE_MODE: not supported by this version
+environment: ROCKSNAP_REPOSITORY_ENCRYPTION_IDENTITY_FILE: must name a file, not be a secret key
+environment: ROCKSNAP_REPOSITORY_SECRET_KEY: unknown variable
 environment: ROCKSNAP_REPOSITORY_TRANSFER_WORKERS: must be 1 to 256, not 0
 environment: ROCKSNAP_SNAPSHOT_FLASH: unknown variable
 environment: ROCKSNAP_SNAPSHOT_FLUSH: must be auto, always or never, not "nevr"
 environment: ROCKSNAP_SNAPSHOT_PREUPLOAD: must be a boolean, not a string
 environment: ROCKSNAP_VERSION: unknown variable`
 	assert.EqualError(t, err, want)
-	assert.Equal(t, "did you mean ROCKSNAP_SNAPSHOT_FLUSH?", problems[3].Hint)
-	assert.Equal(t, "did you mean never?", problems[4].Hint)
+	assert.Equal(t, "did you mean ROCKSNAP_SNAPSHOT_FLUSH?", problems[5].Hint)
+	assert.Equal(t, fromAWS, problems[3].Hint)
+	assert.Equal(t, "did you mean never?", problems[6].Hint)
 }
 
 // reparse reads a configuration's effective settings as if they were a file.
@@ -241,10 +288,7 @@ func reparse(t *testing.T, c *Config) *Config {
 
 func TestEffectiveMeansTheSame(t *testing.T) {
 	for _, name := range files(t, "testdata/good/*.toml") {
-		text, err := os.ReadFile(name)
-		require.NoError(t, err)
-		c, err := Parse("/d/rocksnap.toml", text, nil)
-		require.NoError(t, err)
+		c := good(t, name)
 		assert.Equal(t, c, reparse(t, c), name)
 	}
 }
@@ -260,6 +304,9 @@ func TestEffectiveOrigin(t *testing.T) {
 	for _, s := range c.Effective() {
 		assert.NotContains(t, s.Key, "canonical")
 		assert.NotContains(t, s.Key, "keygroups")
+		assert.NotContains(t, s.Key, "keep_")
+		assert.NotContains(t, s.Key, "_limit")
+		assert.NotContains(t, s.Key, "requests")
 	}
 }
 
@@ -273,8 +320,10 @@ func FuzzParse(f *testing.F) {
 			f.Add(text)
 		}
 	}
+	path, err := filepath.Abs("testdata/good/rocksnap.toml")
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := Parse("/d/rocksnap.toml", text, nil)
+		c, err := Parse(path, text, nil)
 		if err == nil {
 			assert.Equal(t, c, reparse(t, c))
 			return

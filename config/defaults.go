@@ -59,6 +59,11 @@ func (l *loader) complete() {
 	if dir := c.Repository.Dir(); dir != "" {
 		c.Repository.URL = fileScheme + c.resolve(dir)
 	}
+	if bucket, prefix, ok := c.Repository.S3(); ok {
+		c.Repository.URL = strings.TrimSuffix(s3Scheme+bucket+"/"+prefix, "/")
+		c.Repository.Endpoint = strings.TrimRight(c.Repository.Endpoint, "/")
+	}
+	l.completeTransfer()
 	if !l.given(dotted("repository.name")) && c.Database.Path != "" {
 		c.Repository.Name = filepath.Base(c.Database.Path)
 	}

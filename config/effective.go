@@ -31,12 +31,15 @@ func (c *Config) Effective() []Setting {
 		if !given {
 			origin = "default"
 		}
-		if given || !slices.Contains([]string{`""`, "[]", "0B/s"}, value) {
+		if given || !slices.Contains(none, value) {
 			settings = append(settings, Setting{key, value, origin})
 		}
 	}
 	return settings
 }
+
+// none lists the values, as literals, that stand for not having one.
+var none = []string{`""`, "[]", "0", `"0s"`, `"0B"`, `"0B/s"`}
 
 // Where names a key for the errors of those who find its value wrong: in full,
 // after its origin unless the value is a default, as in

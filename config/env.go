@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -33,7 +34,7 @@ func (l *loader) override(env []string) {
 		case !slices.Contains(notKeys, name) && !strings.HasPrefix(name, "ROCKSNAP_TEST_"):
 			l.problems = append(l.problems, &Error{
 				File: "environment", Key: name, Message: "unknown variable",
-				Hint: didYouMean(nearest(name, sortedKeys(fields))),
+				Hint: cmp.Or(secretHint(strings.TrimPrefix(name, envPrefix)), didYouMean(nearest(name, sortedKeys(fields)))),
 			})
 		}
 	}

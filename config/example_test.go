@@ -44,3 +44,28 @@ func ExampleError() {
 	// rocksnap.toml:5:3: [snapshot] stratgy: unknown key
 	// did you mean strategy?
 }
+
+func ExampleRepository_S3() {
+	text := `
+version = 1
+database.path = "data/orders"
+snapshot.strategy = "incremental"
+
+[repository]
+url = "s3://acme-snapshots/orders/"
+endpoint = "https://s3.example.com"
+transfer = { rate_limit = "200MiB/s", download_limit = "50MiB/s" }
+`
+	c, err := config.Parse("/srv/rocksnap.toml", []byte(text), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	bucket, prefix, ok := c.Repository.S3()
+	fmt.Println(bucket, prefix, ok)
+	transfer := c.Repository.Transfer
+	fmt.Println(transfer.UploadLimit, transfer.DownloadLimit, transfer.Requests, transfer.Memory)
+	// Output:
+	// acme-snapshots orders true
+	// 200MiB/s 50MiB/s 16 128MiB
+}

@@ -36,6 +36,10 @@ func (c *Config) fields() []field {
 		{dotted("repository.ca_file"), &c.Repository.CAFile},
 		{dotted("repository.transfer.workers"), &c.Repository.Transfer.Workers},
 		{dotted("repository.transfer.rate_limit"), &c.Repository.Transfer.RateLimit},
+		{dotted("repository.transfer.upload_limit"), &c.Repository.Transfer.UploadLimit},
+		{dotted("repository.transfer.download_limit"), &c.Repository.Transfer.DownloadLimit},
+		{dotted("repository.transfer.requests"), &c.Repository.Transfer.Requests},
+		{dotted("repository.transfer.memory"), &c.Repository.Transfer.Memory},
 		{dotted("repository.encryption.recipients"), &c.Repository.Encryption.Recipients},
 		{dotted("repository.encryption.identity_file"), &c.Repository.Encryption.IdentityFile},
 		{dotted("snapshot.strategy"), &c.Snapshot.Strategy},
@@ -48,6 +52,7 @@ func (c *Config) fields() []field {
 		{dotted("retention.keep_monthly"), &c.Retention.KeepMonthly},
 		{dotted("retention.keep_yearly"), &c.Retention.KeepYearly},
 		{dotted("retention.keep_within"), &c.Retention.KeepWithin},
+		{dotted("retention.keep_label"), &c.Retention.KeepLabel},
 		{dotted("retention.grace"), &c.Retention.Grace},
 	}
 	if c.KeyGroups != nil {

@@ -141,6 +141,9 @@ func (l *loader) syntax(err error) *Error {
 		at := placeAt(l.text, parseErr.Position.Start)
 		problem.Line, problem.Column = at.line, at.column
 		problem.Message = "invalid TOML: " + parseErr.Message
+		if mayHoldSecret(strings.Split(l.text, "\n")[at.line-1]) {
+			problem.Message, problem.Err = "invalid TOML, not shown because the line may hold a secret", nil
+		}
 	}
 	return problem
 }
@@ -222,6 +225,10 @@ func (l *loader) given(key toml.Key) bool {
 // not reported as missing on top of that.
 func (l *loader) unknown(key toml.Key, value any) {
 	_, isTable := value.(map[string]any)
+	if hint := secretHint(strings.Join(key, "_")); hint != "" {
+		l.report(key, isTable, hint, "secrets do not belong in this file")
+		return
+	}
 	meant, hint := l.meant(key)
 	l.report(key, isTable, hint, "unknown key")
 	if meant != nil {

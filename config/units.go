@@ -74,30 +74,52 @@ func (r *Rate) UnmarshalText(text []byte) error {
 func (r Rate) String() string { return Size(r).String() + "/s" }
 
 // Duration is a time span, never negative. In the file it is a string as in
-// "90s", "1h30m" or "14d"; a day is 24 hours.
+// "90s", "1h30m", "14d" or "1y2w"; a day is 24 hours, a week 7 days and a year
+// 365. There is no unit for months, because m means minutes.
 type Duration time.Duration
 
 const day = 24 * time.Hour
 
-// UnmarshalText accepts days, or what time.ParseDuration accepts, or both.
+// longUnits are those that time.ParseDuration lacks, in the order in which they
+// may follow each other.
+var longUnits = []struct {
+	name string
+	days int64
+}{{"y", 365}, {"w", 7}, {"d", 1}}
+
+// UnmarshalText accepts years, weeks and days, then what time.ParseDuration
+// accepts; any of them may be missing, but not all.
 func (d *Duration) UnmarshalText(text []byte) error {
-	days, rest, found := strings.Cut(string(text), "d")
-	if !found {
-		days, rest = "0", string(text)
-	}
-	if found && rest == "" {
-		rest = "0s"
-	}
-	n, err := strconv.ParseUint(days, 10, 31)
+	days, rest, err := cutDays(string(text))
 	part, partErr := time.ParseDuration(rest)
 	if err != nil || partErr != nil || strings.ContainsAny(rest, "+-") {
-		return refuse(`must be a duration such as "90s", "1h" or "14d", not %q`, text)
+		return refuse(`must be a duration such as "90s", "1h", "14d" or "1y", not %q`, text)
 	}
-	if int64(n) > int64((math.MaxInt64-part)/day) {
+	if days > int64((math.MaxInt64-part)/day) {
 		return refuse("is too long: %s", text)
 	}
-	*d = Duration(time.Duration(n)*day + part)
+	*d = Duration(time.Duration(days)*day + part)
 	return nil
+}
+
+// cutDays takes the long units off the front of a duration.
+func cutDays(text string) (days int64, rest string, err error) {
+	rest = text
+	for _, unit := range longUnits {
+		count, tail, found := strings.Cut(rest, unit.name)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseUint(count, 10, 31)
+		if err != nil {
+			return 0, "", err
+		}
+		days, rest = days+int64(n)*unit.days, tail
+	}
+	if rest == "" && text != "" {
+		rest = "0s"
+	}
+	return days, rest, nil
 }
 
 // String returns the duration as it stands in the file.

@@ -46,6 +46,7 @@ func TestDuration(t *testing.T) {
 		"0s": {0, "0s"}, "1s": {time.Second, "1s"}, "90s": {90 * time.Second, "1m30s"},
 		"1h": {time.Hour, "1h"}, "60m": {time.Hour, "1h"}, "10m": {10 * time.Minute, "10m"},
 		"20h": {20 * time.Hour, "20h"}, "72h": {72 * time.Hour, "3d"}, "14d": {14 * day, "14d"},
+		"1w": {7 * day, "7d"}, "1y": {365 * day, "365d"}, "1y2w3d4h": {382*day + 4*time.Hour, "382d4h"}, "2w1.5h": {14*day + 90*time.Minute, "14d1h30m"},
 		"1d12h": {36 * time.Hour, "1d12h"}, "1h0m5s": {time.Hour + 5*time.Second, "1h0m5s"}, "1.5ms": {1500 * time.Microsecond, "1.5ms"},
 	} {
 		var d, again Duration
@@ -56,7 +57,7 @@ func TestDuration(t *testing.T) {
 			assert.Equal(t, d, again)
 		}
 	}
-	for _, text := range []string{"", "d", "1", "h", "-1h", "+1h", "-1d", "1d-2h", "1h1d", "1 h", "1w", "106752d", "99999999999d", "2562048h"} {
+	for _, text := range []string{"", "d", "1", "h", "-1h", "+1h", "-1d", "1d-2h", "1h1d", "1 h", "w", "1d2w", "1w1w", "1w1y", "1w-2h", "-1w", "1M", "1mo", "293y", "99999999999y", "106752d", "99999999999d", "2562048h"} {
 		var d Duration
 		assert.Error(t, d.UnmarshalText([]byte(text)), text)
 	}

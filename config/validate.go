@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -21,20 +20,10 @@ var required = []struct{ key, example string }{
 // not: it is refused, because to ignore it would be to promise it.
 var unsupported = []struct {
 	key  string
-	used func(*loader) bool
+	used func(*Config) bool
 }{
-	{"database.mode", func(l *loader) bool { return l.config.Database.Mode == Follow }},
-	{"repository.url", func(l *loader) bool { return strings.HasPrefix(l.config.Repository.URL, "s3://") }},
-	{"repository.transfer.rate_limit", func(l *loader) bool { return l.config.Repository.Transfer.RateLimit > 0 }},
-	{"repository.encryption", (*loader).encrypted},
-	{"snapshot.preupload", func(l *loader) bool { return l.config.Snapshot.Preupload }},
-}
-
-// encrypted also holds for an empty table: who writes one expects encryption.
-func (l *loader) encrypted() bool {
-	_, named := l.places["repository.encryption"]
-	encryption := l.config.Repository.Encryption
-	return named || len(encryption.Recipients) > 0 || encryption.IdentityFile != ""
+	{"database.mode", func(c *Config) bool { return c.Database.Mode == Follow }},
+	{"snapshot.preupload", func(c *Config) bool { return c.Snapshot.Preupload }},
 }
 
 // check reports everything that is missing, unsupported or impossible.
@@ -45,7 +34,7 @@ func (l *loader) check() {
 		}
 	}
 	for _, u := range unsupported {
-		if u.used(l) {
+		if u.used(l.config) {
 			l.wrong(dotted(u.key), "", "not supported by this version")
 		}
 	}
@@ -56,7 +45,11 @@ func (l *loader) check() {
 		l.wrong(dotted("database.path"), "", "must not be empty")
 	}
 	l.checkRepository()
+	l.checkTransfer()
+	l.checkEncryption()
 	l.checkFolders()
+	l.checkFlush()
+	l.checkRetention()
 	l.checkKeyGroups()
 	for _, name := range sortedKeys(l.strategies) {
 		l.checkStrategy(name, l.strategies[name])
@@ -77,45 +70,11 @@ var validName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 const nameRule = `must be 1 to 64 of a-z, 0-9, ".", "_" and "-", starting with a letter or digit`
 
-func (l *loader) checkRepository() {
-	r := l.config.Repository
-	l.checkURL(r.URL)
-	name := dotted("repository.name")
-	switch {
-	case validName.MatchString(r.Name):
-	case l.given(name):
-		l.wrong(name, "", "%s, not %q", nameRule, r.Name)
-	case l.config.Database.Path != "":
-		l.wrong(name, missingHint(name, `name = "orders"`), "missing, and the folder of the database, %q, cannot stand in: a name %s", r.Name, nameRule)
-	}
-	if n := r.Transfer.Workers; n < 1 || n > 256 {
-		l.wrong(dotted("repository.transfer.workers"), "", "must be 1 to 256, not %d", n)
-	}
-	if r.Dir() == "" {
-		return
-	}
-	for key, used := range map[string]bool{
-		"endpoint": r.Endpoint != "", "region": r.Region != "", "path_style": r.PathStyle, "ca_file": r.CAFile != "",
-	} {
-		if used {
-			l.wrong(toml.Key{"repository", key}, "", "makes sense for an s3:// repository only")
-		}
-	}
-}
-
-func (l *loader) checkURL(url string) {
-	key := dotted("repository.url")
-	path, isFile := strings.CutPrefix(url, fileScheme)
-	switch {
-	case strings.HasPrefix(url, "s3://"): // in the table of what is unsupported
-	case !isFile && strings.Contains(url, "://"):
-		l.wrong(key, "", "must start with file:, not %q", url)
-	case !isFile:
-		l.wrong(key, didYouMean(fmt.Sprintf("%q", fileScheme+url)), "must start with file:, not %q", url)
-	case path == "" || path == "//":
-		l.wrong(key, "", "must name a folder after file:")
-	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"):
-		l.wrong(key, didYouMean(fmt.Sprintf("%q or %q", "file:///"+path[2:], "file:"+path[2:])), "must not name a host: %q", url)
+// checkFlush refuses what a database that is opened for reading cannot do.
+func (l *loader) checkFlush() {
+	if l.config.Database.Mode == ReadOnly && l.config.Snapshot.Flush == FlushAlways {
+		l.wrong(dotted("snapshot.flush"), `use flush = "auto", or mode = "own" under [database]`,
+			"must not be always: a database in mode read-only cannot be flushed")
 	}
 }
 
