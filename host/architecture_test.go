@@ -53,8 +53,12 @@ func TestDependencies(t *testing.T) {
 		{"abi/guest", wasm, []string{"abi"}},
 		{"abi/keygroup", nil, nil},
 		{"config", nil, []string{"github.com/BurntSushi/toml"}},
-		{"host/blob", nil, nil},
-		{"host/blob/dir", nil, []string{"host/blob", "host/internal/durable", "golang.org/x/sys"}},
+		{"host/blob", nil, []string{"golang.org/x/time"}},
+		{"host/blob/mem", nil, []string{"host/blob", "golang.org/x/time"}},
+		{"host/blob/s3", nil, []string{"host/blob", "golang.org/x/time", "github.com/aws", "golang.org/x/sync"}},
+		{"host/blob/probe", nil, []string{"host/blob", "golang.org/x/time", "golang.org/x/sync", "github.com/google/uuid"}},
+		{"host/internal/secret", nil, []string{"filippo.io", "github.com/zeebo/blake3", "github.com/klauspost/cpuid/v2", "golang.org/x/crypto", "golang.org/x/sys"}},
+		{"host/blob/dir", nil, []string{"host/blob", "host/internal/durable", "golang.org/x/sys", "golang.org/x/time"}},
 		{"host/internal/durable", nil, []string{"golang.org/x/sys"}},
 		{"host/internal/rocks/version", nil, []string{"abi"}},
 		{"plugins/native-full", wasm, []string{"abi", "abi/guest"}},
@@ -93,6 +97,8 @@ var hard = map[string][]string{
 	"github.com/linxGnu/grocksdb":   {"host/internal/rocks", "host"}, // host for the type that WithDB takes
 	"github.com/tetratelabs/wazero": {"host/internal/strategy"},
 	"github.com/BurntSushi/toml":    {"config"},
+	"github.com/aws":                {"host/blob/s3"},
+	"filippo.io/age":                {"host/internal/secret"},
 }
 
 func TestHardDependenciesHaveOneRoom(t *testing.T) {

@@ -19,6 +19,8 @@ import (
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/blob/dir"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
@@ -52,6 +54,8 @@ func victim(job []string) error {
 		fmt.Println("ready")
 		_, err = r.Restore(ctx, job[3], job[4])
 		return err
+	case "announced-restore":
+		return announcedRestore(ctx, cfg, job[3], job[4])
 	case "snapshots":
 		cfg.Snapshot.Strategy = job[3]
 		h, err := host.Open(ctx, cfg, host.WithModuleCache(job[1]))
@@ -62,6 +66,27 @@ func victim(job []string) error {
 		return snapshotForEver(ctx, h)
 	}
 	return errors.New("nothing to do")
+}
+
+// announcedRestore prints each object before it is opened, and takes its time.
+func announcedRestore(ctx context.Context, cfg *config.Config, id, target string) error {
+	objects, err := dir.Open(cfg.Repository.Dir())
+	if err != nil {
+		return err
+	}
+	r, err := host.OpenRepository(ctx, cfg, host.WithStore(blob.Faulty(objects, func(c blob.Call) blob.Fault {
+		if isObject(c.Verb, c.Name) {
+			fmt.Println(c.Name)
+			time.Sleep(3 * time.Millisecond)
+		}
+		return blob.Fault{}
+	})))
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, err = r.Restore(ctx, id, target)
+	return err
 }
 
 // snapshotForEver prints each snapshot that is committed, with the digest of the
@@ -137,6 +162,44 @@ func TestKilledRestore(t *testing.T) {
 	assert.Len(t, entries, 12, "what killed restores left is swept by the next")
 }
 
+// TestKilledRestoreGoesOn kills restores of one snapshot into one target until one
+// gets to the end. None opens an object whose file was finished before.
+func TestKilledRestoreGoesOn(t *testing.T) {
+	path := shapes[0].make(t)
+	want := dbtest.Digest(t, path)
+	cfg := dbtest.Config(t, path)
+	taken := snapshots(t, cfg, "native-full", "canonical")
+	whole := make([]time.Duration, len(taken))
+	for i, m := range taken {
+		begin := time.Now()
+		restore(t, cfg, m.ID)
+		whole[i] = time.Since(begin) + time.Duration(m.Files)*3*time.Millisecond
+	}
+	resumed := 0
+	for round := range 8 {
+		m, life := taken[round%2], whole[round%2]
+		target := filepath.Join(t.TempDir(), "target")
+		for rounds := 0; ; rounds++ {
+			require.Less(t, rounds, 100)
+			done := make(map[string]bool)
+			if left := leftovers(t, target); len(left) > 0 {
+				done = journaled(t, left[0])
+			}
+			if _, err := os.Stat(target); err == nil {
+				break
+			}
+			finished := objectsOf(m, func(f *host.File) bool { return done[f.Name] })
+			resumed += len(finished)
+			for _, opened := range kill(t, cfg, rand.N(life), "announced-restore", m.ID, target) {
+				assert.NotContains(t, finished, opened)
+			}
+		}
+		assert.Equal(t, want, dbtest.Digest(t, target))
+		requireAlone(t, filepath.Dir(target), "target")
+	}
+	assert.NotZero(t, resumed)
+}
+
 // TestRestoreRace has restores compete for one target.
 func TestRestoreRace(t *testing.T) {
 	path := shapes[0].make(t)
@@ -196,7 +259,7 @@ func TestKilledSnapshots(t *testing.T) {
 			assert.Equal(t, promised[id], dbtest.Digest(t, restore(t, cfg, id)))
 		}
 	}
-	verified, err := repository(t, cfg).Verify(t.Context(), host.LevelData)
+	verified, err := repository(t, cfg).Verify(t.Context(), host.VerifyOptions{Level: host.LevelData})
 	require.NoError(t, err)
 	assert.Empty(t, verified.Problems)
 }

@@ -113,8 +113,16 @@ func (r *Repository) DigestSnapshot(ctx context.Context, ref string) (*Content, 
 	if err != nil {
 		return nil, err
 	}
+	release, err := r.hold(ctx, m, "read for its digest")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if m.Kind == catalog.KindNative {
 		return r.drill(ctx, m)
+	}
+	if err := r.keys.reveal(m); err != nil {
+		return nil, err
 	}
 	sums := make(map[string]canonical.Sum)
 	for i := range m.Contents {
@@ -162,7 +170,7 @@ func (r *Repository) drill(ctx context.Context, m *Manifest) (*Content, error) {
 		return nil, fmt.Errorf("drill: %w", err)
 	}
 	defer os.RemoveAll(folder)
-	restored, err := r.restore(ctx, m, folder)
+	restored, err := r.restore(ctx, m, folder, false)
 	if err != nil {
 		return nil, err
 	}

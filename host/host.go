@@ -49,6 +49,7 @@ type database interface {
 // writer of the same history is fenced: it can no longer commit.
 func Open(ctx context.Context, cfg *config.Config, options ...Option) (*Host, error) {
 	s := newSettings(options)
+	s.writes = !s.reader
 	r, err := openRepository(ctx, cfg, s)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,6 @@ type ledger struct {
 	scans    []coverage  // ranges of records that the guest has read to their end
 	streams  []catalog.File
 	open     int // streams not yet closed
-	minted   int // object names given out
 	numbered int // file names given out
 	failure  error
 	progress Progress
@@ -62,14 +61,6 @@ func (l *ledger) expect(files []capturedFile) {
 		l.progress.BytesTotal += f.entry.Size
 	}
 	l.progress.FilesTotal = len(files)
-}
-
-// mint returns a name that no object ever had.
-func (l *ledger) mint(session string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.minted++
-	return catalog.ObjectName(session, l.minted)
 }
 
 // begin claims a file: each is stored exactly once.
@@ -157,6 +148,15 @@ func (l *ledger) moved(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.progress.BytesDone += int64(n)
+	l.show()
+}
+
+// resumed counts bytes that an earlier session had stored.
+func (l *ledger) resumed(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.progress.BytesDone += n
+	l.progress.BytesResumed += n
 	l.show()
 }
 

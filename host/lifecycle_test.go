@@ -63,7 +63,7 @@ func TestCancelAnywhere(t *testing.T) {
 	}
 	assert.Greater(t, len(committed), 4)
 	assert.Less(t, len(committed), 24)
-	verified, err := h.Verify(t.Context(), host.LevelData)
+	verified, err := h.Verify(t.Context(), host.VerifyOptions{Level: host.LevelData})
 	require.NoError(t, err)
 	assert.Empty(t, verified.Problems)
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -103,15 +104,35 @@ func writeNote(dir string, m *catalog.Manifest) error {
 // instant is captured; nothing is added afterwards.
 type history struct {
 	snapshots []catalog.Summary // oldest first
+	keys      string            // names the recipients of what is stored now
+	sound     uint64            // slot after which every entry could be read
+}
+
+// history reads what is committed.
+func (r *Repository) history(ctx context.Context) (history, error) {
+	h := history{keys: r.keys.id()}
+	for s, err := range r.catalog.Snapshots(ctx) {
+		switch {
+		case errors.Is(err, catalog.ErrDamaged):
+			h.sound = s.Slot
+		case err != nil:
+			return h, err
+		default:
+			h.snapshots = append(h.snapshots, s)
+		}
+	}
+	return h, nil
 }
 
 // bases lists the native snapshots of a lineage that share something, newest
-// first.
+// first. One that comes before an entry which cannot be read is none: that may say
+// that it was removed. Nor is one that was encrypted for others: whoever can read
+// the new snapshot must be able to read all of it.
 func (h history) bases(lineage string) []abi.Base {
 	var list []abi.Base
 	for i := len(h.snapshots) - 1; i >= 0; i-- {
 		s := &h.snapshots[i]
-		if s.Lineage != lineage || s.Kind != catalog.KindNative || s.BytesShared == 0 {
+		if s.Lineage != lineage || s.Kind != catalog.KindNative || s.BytesShared == 0 || s.Slot < h.sound || s.Keys != h.keys {
 			continue
 		}
 		list = append(list, abi.Base{

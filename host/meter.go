@@ -14,9 +14,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // once.
 type meter struct {
 	from  io.Reader
-	hash  *blake3.Hasher
-	crc   uint32 // CRC32C so far
-	size  int64  // bytes so far
+	hash  *blake3.Hasher // nil when nobody wants the digest
+	crc   uint32         // CRC32C so far
+	size  int64          // bytes so far
 	moved func(n int)
 }
 
@@ -28,7 +28,9 @@ func newMeter(from io.Reader, moved func(n int)) *meter {
 // Read implements io.Reader.
 func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.from.Read(p)
-	m.hash.Write(p[:n])
+	if m.hash != nil {
+		m.hash.Write(p[:n])
+	}
 	m.crc = crc32.Update(m.crc, castagnoli, p[:n])
 	m.size += int64(n)
 	if m.moved != nil && n > 0 {

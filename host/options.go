@@ -18,12 +18,14 @@ type settings struct {
 	families []*grocksdb.ColumnFamilyHandle
 	offline  bool
 	reader   bool
+	writes   bool // snapshots are to be stored
 	native   map[string]func() abi.Strategy
 	wrap     func(abi.Session) abi.Session
 	store    blob.Store
 	log      *slog.Logger
 	report   func(Progress)
 	cache    string
+	state    string // folder; see WithStateDir
 }
 
 func newSettings(options []Option) settings {

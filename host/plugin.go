@@ -55,7 +55,10 @@ func AnnotateModule(from, to string, metadata []byte) error {
 // and has each check its own options. It touches neither the database nor the
 // repository. Its error joins those of the single strategies; each names the key.
 func CheckStrategies(ctx context.Context, cfg *config.Config, options ...Option) error {
-	r := newRepository(cfg, newSettings(options))
+	r, err := newRepository(cfg, newSettings(options))
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, name := range cfg.Used() {
 		errs = append(errs, r.checkStrategy(ctx, name))

@@ -14,6 +14,7 @@ type Progress struct {
 	BytesDone     int64  // including reused ones
 	BytesTotal    int64  // an estimate where records are exported
 	BytesReused   int64
+	BytesResumed  int64 // that an earlier attempt had moved
 	FilesDone     int
 	FilesTotal    int
 	StrategyDone  uint64 // what the strategy reports of itself, in its own units

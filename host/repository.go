@@ -9,7 +9,6 @@ import (
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host/blob"
-	"github.com/rocksnap/rocksnap/host/blob/dir"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 )
 
@@ -29,30 +28,13 @@ type Repository struct {
 	name       string             // of the database within the repository
 	groups     *catalog.KeyGroups // nil when the application declares none
 	store      blob.Store
+	keys       *keys
 	catalog    *catalog.Catalog
 	strategies *strategies
 	workers    int
 	log        *slog.Logger
 	report     func(Progress)
-}
-
-// Init creates the repository that the configuration names. It fails when there
-// is one already.
-func Init(ctx context.Context, cfg *config.Config) error {
-	store, err := dir.Create(cfg.Repository.Dir())
-	if err != nil {
-		return fmt.Errorf("create repository: %w", err)
-	}
-	if _, err := catalog.Init(ctx, store); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			if _, err := OpenRepository(ctx, cfg); err != nil {
-				return err
-			}
-			return problem(CodeFailed, fmt.Errorf("create repository: %s holds one already", cfg.Repository.Dir()), "it is ready for use; nothing was changed")
-		}
-		return fmt.Errorf("create repository: %w", err)
-	}
-	return nil
+	state      string // folder of what this machine remembers; "" for none
 }
 
 // OpenRepository opens the repository that the configuration names.
@@ -61,43 +43,63 @@ func OpenRepository(ctx context.Context, cfg *config.Config, options ...Option) 
 }
 
 // newRepository returns a repository that is not open yet.
-func newRepository(cfg *config.Config, s settings) *Repository {
+func newRepository(cfg *config.Config, s settings) (*Repository, error) {
+	keys, err := newKeys(cfg.Repository.Encryption)
+	if err != nil {
+		return nil, err
+	}
 	r := &Repository{
-		cfg: cfg, name: cfg.Repository.Name, store: s.store,
-		workers: cfg.Repository.Transfer.Workers, log: s.log, report: s.report,
+		cfg: cfg, name: cfg.Repository.Name, store: s.store, keys: keys,
+		workers: cfg.Repository.Transfer.Workers, log: s.log, report: s.report, state: s.state,
 		strategies: &strategies{cfg: cfg, native: s.native, wrap: s.wrap, cache: s.cache, modules: make(map[string]*loaded)},
 	}
 	if g := cfg.KeyGroups; g != nil {
 		r.groups = &catalog.KeyGroups{Count: g.Count, First: g.Range.First, Last: g.Range.Last}
 	}
-	return r
-}
-
-func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repository, error) {
-	r := newRepository(cfg, s)
-	if r.store == nil {
-		store, err := dir.Open(cfg.Repository.Dir())
-		if err != nil {
-			return nil, noRepository(cfg, err)
-		}
-		r.store = store
-	}
-	c, err := catalog.Open(ctx, r.store, r.name)
-	if err != nil {
-		return nil, noRepository(cfg, err)
-	}
-	r.catalog = c
 	return r, nil
 }
 
-func noRepository(cfg *config.Config, err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, catalog.ErrNoRepository) {
-		return problem(CodeNoRepository, fmt.Errorf("no repository at %s", cfg.Repository.URL), "create it with 'rocksnap init', or correct [repository] url")
+func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repository, error) {
+	r, err := newRepository(cfg, s)
+	if err != nil {
+		return nil, err
 	}
-	if errors.Is(err, catalog.ErrDamaged) {
-		return problem(CodeDamaged, fmt.Errorf("open repository: %w", err), "bring the file back from a copy of the repository; nothing else in it depends on what it says")
+	if r.store == nil {
+		if r.store, err = openStore(ctx, cfg.Repository, s.log, false, false); err != nil {
+			return nil, storeProblem(cfg.Repository, err)
+		}
 	}
-	return fmt.Errorf("open repository: %w", err)
+	if r.catalog, err = openCatalog(ctx, r.store, cfg.Repository); err != nil {
+		return nil, err
+	}
+	format := r.catalog.Format()
+	if format.SingleWriter && s.store == nil {
+		s.log.Warn("the store cannot keep two hosts apart: make sure that only one takes snapshots or prunes")
+		if r.store, err = openStore(ctx, cfg.Repository, s.log, false, true); err != nil {
+			return nil, storeProblem(cfg.Repository, err)
+		}
+		if r.catalog, err = openCatalog(ctx, r.store, cfg.Repository); err != nil {
+			return nil, err
+		}
+	}
+	return r, r.keys.match(format, s.writes)
+}
+
+func openCatalog(ctx context.Context, store blob.Store, c config.Repository) (*catalog.Catalog, error) {
+	opened, err := catalog.Open(ctx, store, c.Name)
+	switch {
+	case err == nil:
+		return opened, nil
+	case errors.Is(err, catalog.ErrNoRepository):
+		return nil, noRepository(c)
+	case errors.Is(err, catalog.ErrDamaged):
+		return nil, problem(CodeDamaged, fmt.Errorf("open repository: %w", err), "bring the file back from a copy of the repository; nothing else in it depends on what it says")
+	}
+	return nil, storeProblem(c, err)
+}
+
+func noRepository(c config.Repository) error {
+	return problem(CodeNoRepository, fmt.Errorf("no repository at %s", c.URL), "create it with 'rocksnap init', or correct [repository] url")
 }
 
 // List returns the snapshots of the database, oldest first. Entries that are

@@ -15,22 +15,20 @@ import (
 )
 
 // restoreRecords makes a new database with the options and column families of
-// the snapshot, writes its records into tables beside it, and ingests these.
-func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, dir string, t *tally) error {
+// the snapshot, writes its records into tables beside it, and ingests these. An
+// attempt goes on from the tables of an earlier one, but not from its database.
+func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, s *staging, t *tally) error {
 	families := make([]string, len(m.Families))
 	for i, f := range m.Families {
 		families[i] = f.Name
 	}
-	db, err := rocks.Create(dir, m.Options, families)
+	made := s.work(newDatabase)
+	db, err := rocks.Create(made, m.Options, families)
 	if err != nil {
 		return err
 	}
-	tables := filepath.Join(dir, ".tables")
 	if err = sameOrder(m, db); err == nil {
-		err = os.Mkdir(tables, 0o755)
-	}
-	if err == nil {
-		err = r.load(ctx, m, db, tables, t)
+		err = r.load(ctx, m, db, s, t)
 	}
 	if closed := db.Close(); err == nil {
 		err = closed
@@ -38,7 +36,21 @@ func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, dir string
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(tables)
+	return moveFiles(made, s.dir)
+}
+
+// moveFiles moves what is in one folder into another.
+func moveFiles(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sameOrder refuses a database that orders keys otherwise than the snapshot does:
@@ -63,7 +75,7 @@ func sameOrder(m *Manifest, db *rocks.DB) error {
 
 // load imports every canonical file in parallel, and ingests the tables of each
 // column family at once.
-func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, dir string, t *tally) error {
+func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, s *staging, t *tally) error {
 	var mu sync.Mutex // guards tables and sums
 	tables, sums := make(map[string][]string), make(map[string]canonical.Sum)
 	g, ctx := errgroup.WithContext(ctx)
@@ -74,12 +86,17 @@ func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, dir st
 			continue
 		}
 		g.Go(func() error {
-			written, sum, err := r.importFile(ctx, f, db, filepath.Join(dir, f.Name), t)
+			e, err := r.importFile(ctx, f, db, s, t)
+			if err != nil {
+				return err
+			}
 			mu.Lock()
 			defer mu.Unlock()
-			tables[f.Family] = append(tables[f.Family], written...)
-			sums[f.Family] = sums[f.Family].Merge(sum)
-			return err
+			for _, p := range e.Pieces {
+				tables[f.Family] = append(tables[f.Family], s.path(p))
+			}
+			sums[f.Family] = sums[f.Family].Merge(*e.Sum)
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -89,16 +106,52 @@ func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, dir st
 		return problem(CodeDamaged, fmt.Errorf("the records have content digest %s, the manifest says %s: %w", digest, m.ContentDigest, abi.ECORRUPT), "")
 	}
 	for family, files := range tables {
-		if err := db.Ingest(family, files); err != nil {
+		if err := db.Ingest(family, s.linked(files)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// importFile turns one canonical file into tables.
-func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, dir string, t *tally) (files []string, sum canonical.Sum, err error) {
-	body, err := r.open(ctx, f, t)
+// linked gives tables second names. Ingesting takes the names that it is given
+// away; the first stay for an attempt that follows this one. Where the file system
+// has no links that attempt has to fetch them again.
+func (s *staging) linked(tables []string) []string {
+	links := make([]string, len(tables))
+	for i, table := range tables {
+		links[i] = s.work(linksFolder, filepath.Base(table))
+		if err := os.Link(table, links[i]); err != nil {
+			links[i] = table
+		}
+	}
+	return links
+}
+
+// importFile turns one canonical file into tables, unless an earlier attempt did.
+func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, s *staging, t *tally) (finished, error) {
+	if e, done := s.kept[f.Name]; done {
+		return e, nil
+	}
+	tables, sum, err := r.writeTables(ctx, f, db, s.work(tablesFolder, f.Name), t)
+	if err != nil {
+		return finished{}, err
+	}
+	e := finished{File: f.Name, Sum: &sum}
+	for _, path := range tables {
+		p, err := s.measure(ctx, path)
+		if err != nil {
+			return finished{}, fmt.Errorf("import %s: %w", f.Name, err)
+		}
+		e.Pieces = append(e.Pieces, p)
+	}
+	t.file()
+	return e, s.journal.add(e)
+}
+
+// writeTables writes the records of a canonical file into tables in a new folder.
+// It returns their paths in key order.
+func (r *Repository) writeTables(ctx context.Context, f *File, db *rocks.DB, dir string, t *tally) (files []string, sum canonical.Sum, err error) {
+	body, err := r.source(ctx, f, t)
 	if err != nil {
 		return nil, sum, err
 	}
@@ -123,7 +176,6 @@ func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, dir 
 			return nil, sum, fmt.Errorf("import %s: %w", f.Name, err)
 		}
 	}
-	t.file()
 	files, err = w.Finish()
 	return files, reader.Totals().Digest, err
 }

@@ -21,13 +21,15 @@ import (
 // Its methods belong to the goroutine that runs the strategy; what the workers
 // share with it stands in the ledger.
 type session struct {
-	host     *Host
-	id       string // UUID; the first part of every object's name
-	strategy string
-	config   []byte
-	started  time.Time
-	dry      bool // plan only: nothing is stored
-	empty    bool // the database holds nothing
+	host      *Host
+	id        string // UUID; the first part of every object's name
+	strategy  string
+	config    []byte
+	started   time.Time
+	run       *catalog.Session // nil when dry
+	dry       bool             // plan only: nothing is stored
+	savepoint bool             // nothing is shared, neither way
+	empty     bool             // the database holds nothing
 
 	mu        sync.Mutex      // guards ctx and phase from a Wait that an ended module left behind
 	ctx       context.Context // of the current phase
@@ -71,7 +73,7 @@ func (s *session) learn() error {
 	if s.lineage, err = readLineage(s.host.db.Path(), identity); err != nil {
 		return err
 	}
-	if s.history.snapshots, err = s.host.List(s.ctx); err != nil && CodeOf(err) != CodeDamaged {
+	if s.history, err = s.host.history(s.ctx); err != nil {
 		return err
 	}
 	latest, err := s.newestSound(func() uint64 { return s.history.latestBy(s.strategy, s.lineage.id) })
@@ -289,6 +291,9 @@ func checkFamilyName(name string) error {
 func (s *session) BasesRead(start int, dst []abi.Base) (int, error) {
 	if err := s.allow("bases_read", abi.PhasePrepare); err != nil {
 		return 0, err
+	}
+	if s.savepoint {
+		return 0, nil
 	}
 	if _, err := s.newestSound(func() uint64 { return s.history.newest(s.lineage.id) }); err != nil {
 		return 0, fmt.Errorf("read base: %w", err)

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
-	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 )
 
@@ -91,6 +90,9 @@ func (s *session) upload(r abi.Upload, f *capturedFile) *request {
 			}
 			entry := f.entry
 			entry.Scope = r.Scope
+			if s.savepoint {
+				entry.Scope = abi.ScopePrivate
+			}
 			err := s.storeFile(ctx, &entry)
 			s.ledger.end(r.File, entry, err)
 			c.Bytes = uint64(entry.Size)
@@ -99,61 +101,112 @@ func (s *session) upload(r abi.Upload, f *capturedFile) *request {
 	}
 }
 
-// storeFile stores a file of the checkpoint and fills in object and digests.
+// storeFile stores a file of the checkpoint and fills in object and digests. What
+// a session that was killed has stored of it is not stored again.
 func (s *session) storeFile(ctx context.Context, entry *catalog.File) error {
 	if s.dry {
 		return nil
 	}
+	left, ok := s.run.Claim(entry.Identity)
+	if !ok || left.Size != entry.Size || left.Keys != s.host.keys.id() {
+		left = catalog.Stored{}
+	}
+	if left.Whole() && s.host.isThere(ctx, left) {
+		entry.Object, entry.Stored, entry.Digest, entry.CRC32C = left.Object, 0, left.Digest, left.CRC32C
+		if left.Stored != left.Size {
+			entry.Stored = left.Stored
+		}
+		s.ledger.resumed(entry.Size)
+		return s.note(ctx, entry)
+	}
+	if left.Object != "" && !left.Whole() {
+		err := s.sendFile(ctx, entry, left.Object)
+		if !errors.Is(err, fs.ErrExist) { // then it was whole, but nobody knows what it holds
+			return err
+		}
+	}
+	return s.sendFile(ctx, entry, s.run.Mint())
+}
+
+// sendFile stores a file under a name.
+func (s *session) sendFile(ctx context.Context, entry *catalog.File, object string) error {
 	file, err := os.Open(filepath.Join(s.capture.dir, entry.Name))
 	if err != nil {
 		return fmt.Errorf("upload: %w", err)
 	}
 	defer file.Close()
+	if err := s.noteBegun(ctx, entry, object); err != nil {
+		return err
+	}
 	want := entry.Size
-	if err := s.store(ctx, entry, file); err != nil {
+	crc, err := s.store(ctx, entry, object, file)
+	if err != nil {
 		return fmt.Errorf("upload %s: %w", entry.Name, err)
 	}
 	if entry.Size != want {
 		return fmt.Errorf("upload %s: read %d bytes of %d: %w", entry.Name, entry.Size, want, abi.ECORRUPT)
 	}
-	return checkRot(entry)
-}
-
-// store creates an object from what r yields and fills in its name, size and
-// digests. The bytes are read once.
-func (s *session) store(ctx context.Context, entry *catalog.File, r io.Reader) error {
-	m := newMeter(r, s.ledger.moved)
-	entry.Object = s.ledger.mint(s.id)
-	err := s.host.store.Create(ctx, entry.Object, m)
-	if errors.Is(err, blob.ErrUnknownOutcome) {
-		err = s.resolve(ctx, entry.Object, m.size)
-	}
-	entry.Size, entry.Digest, entry.CRC32C = m.size, m.digest(), m.crc
-	return err
-}
-
-// resolve finds out what became of a create whose answer was lost. Names are
-// never used twice, so an object of that name and size is ours and whole.
-func (s *session) resolve(ctx context.Context, object string, size int64) error {
-	info, err := s.host.store.Stat(ctx, object)
-	if err != nil {
+	if err := checkRot(entry, crc); err != nil {
 		return err
 	}
-	if info.Size != size {
-		return fmt.Errorf("object %s has %d bytes instead of %d: %w", object, info.Size, size, abi.EIO)
-	}
-	return nil
+	return s.note(ctx, entry)
 }
 
-// checkRot compares what was read with the checksum that RocksDB wrote down when
-// it made the table, where the database keeps them.
-func checkRot(entry *catalog.File) error {
+// noteFrom is the size, in bytes, from which a file is noted before it is sent and
+// not only afterwards: a store may be able to go on in the middle of it.
+const noteFrom = 32 << 20
+
+func (s *session) noteBegun(ctx context.Context, entry *catalog.File, object string) error {
+	if entry.Identity == "" || entry.Size < noteFrom {
+		return nil
+	}
+	return s.run.Note(ctx, catalog.Stored{Key: entry.Identity, Object: object, Size: entry.Size, Keys: s.host.keys.id()})
+}
+
+// note writes down that a file is stored, for a later session should this one be
+// killed. A file without an identity would not be recognised.
+func (s *session) note(ctx context.Context, entry *catalog.File) error {
+	if entry.Identity == "" {
+		return nil
+	}
+	return s.run.Note(ctx, catalog.Stored{
+		Key: entry.Identity, Object: entry.Object, Size: entry.Size, Stored: entry.ObjectSize(),
+		Digest: entry.Digest, CRC32C: entry.CRC32C, Keys: s.host.keys.id(),
+	})
+}
+
+// store creates an object from what r yields and fills in its name, sizes and
+// digests, which are those of the stored bytes. The bytes are read once. It
+// returns the checksum of what r has yielded.
+func (s *session) store(ctx context.Context, entry *catalog.File, object string, r io.Reader) (crc uint32, err error) {
+	plain := newMeter(r, s.ledger.moved)
+	stored := plain
+	if s.host.keys.recipients != nil {
+		plain.hash = nil // nobody wants it
+		encrypted, err := s.host.keys.encrypt(plain)
+		if err != nil {
+			return 0, err
+		}
+		stored = newMeter(encrypted, nil)
+	}
+	err = s.host.create(ctx, object, stored)
+	entry.Object, entry.Size, entry.Stored = object, plain.size, 0
+	if stored != plain {
+		entry.Stored = stored.size
+	}
+	entry.Digest, entry.CRC32C = stored.digest(), stored.crc
+	return plain.crc, err
+}
+
+// checkRot compares the checksum of what was read with the one that RocksDB wrote
+// down when it made the table, where the database keeps them.
+func checkRot(entry *catalog.File, crc uint32) error {
 	parts := strings.Split(entry.Identity, ":")
 	if entry.Kind != abi.KindTable || len(parts) < 5 {
 		return nil
 	}
 	// RocksDB keeps the checksum as big-endian bytes.
-	read := binary.BigEndian.AppendUint32(nil, entry.CRC32C)
+	read := binary.BigEndian.AppendUint32(nil, crc)
 	if want := parts[4]; fmt.Sprintf("%x", read) != want {
 		return fmt.Errorf("%s is damaged on the database's own disk: checksum %x, RocksDB recorded %s: %w", entry.Name, read, want, abi.ECORRUPT)
 	}
@@ -201,20 +254,27 @@ func (s *session) reuse(r abi.Reuse, f *capturedFile) *request {
 }
 
 // takeOver refers to the base's object for a file, having seen that it is there.
+// One that is missing is stored anew under its own name, which heals every
+// snapshot that refers to it. One that is damaged is left as it is, because a
+// writer that may be stale must delete nothing, and the strategy uploads the file.
 func (s *session) takeOver(ctx context.Context, f *capturedFile) (catalog.File, error) {
 	base, entry := s.shared[f.entry.Identity], f.entry
-	info, err := s.host.store.Stat(ctx, base.Object)
-	if errors.Is(err, fs.ErrNotExist) {
-		return entry, fmt.Errorf("reuse %s: object %s is gone: %w", f.entry.Name, base.Object, abi.ENOENT)
-	}
+	what, err := s.host.inspect(ctx, base)
 	if err != nil {
 		return entry, fmt.Errorf("reuse %s: %w", f.entry.Name, err)
 	}
-	if info.Size != base.Size {
-		return entry, fmt.Errorf("reuse %s: object %s is damaged: %w", f.entry.Name, base.Object, abi.ENOENT)
+	if what == isMissing && !s.dry {
+		if err = s.host.replace(ctx, base, filepath.Join(s.capture.dir, entry.Name)); err == nil {
+			s.host.log.Warn("stored a missing object again", "object", base.Object, "file", entry.Name)
+			what = ""
+		}
+	}
+	if what != "" {
+		s.host.log.Warn("cannot reuse an object", "object", base.Object, "file", entry.Name, "problem", what, "error", err)
+		return entry, fmt.Errorf("reuse %s: object %s %s: %w", f.entry.Name, base.Object, what, abi.ENOENT)
 	}
 	entry.Scope, entry.Reused = abi.ScopeShared, true
-	entry.Object, entry.Digest, entry.CRC32C = base.Object, base.Digest, base.CRC32C
+	entry.Object, entry.Stored, entry.Digest, entry.CRC32C = base.Object, base.Stored, base.Digest, base.CRC32C
 	return entry, nil
 }
 

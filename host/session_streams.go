@@ -27,7 +27,7 @@ func (s *session) createObject(ctx context.Context, entry catalog.File) *objectW
 	release := context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
 	s.writers.Go(func() {
 		defer release()
-		err := s.store(ctx, &o.entry, r)
+		_, err := s.store(ctx, &o.entry, s.run.Mint(), r)
 		r.CloseWithError(err) // a writer must not wait for a store that gave up
 		o.done <- err
 	})

@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/rocksnap/rocksnap/abi"
-	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 )
 
@@ -18,6 +17,10 @@ type SnapshotOptions struct {
 	Strategy string            // "" for the one that the configuration names
 	Labels   map[string]string // shown in lists
 	Meta     map[string][]byte // of the application, for example source offsets
+
+	// Savepoint makes a snapshot that shares no object with any other, that no
+	// other builds on, and that prune keeps until it is told its name.
+	Savepoint bool
 }
 
 // Operation is a snapshot under way: its instant is captured.
@@ -75,6 +78,7 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 	ctx, cancel := context.WithCancel(ctx)
 	op := &Operation{host: h, options: o, release: release, cancel: cancel, done: make(chan struct{})}
 	op.session = h.newSession(ctx, o.Strategy, dry)
+	op.session.savepoint = o.Savepoint
 	if err := op.prepare(ctx); err != nil {
 		op.settle(nil, err)
 		return nil, op.err
@@ -111,7 +115,8 @@ func checkLabels(o SnapshotOptions) (map[string]string, map[string][]byte, error
 func (op *Operation) prepare(ctx context.Context) error {
 	s := op.session
 	if !s.dry {
-		if err := op.host.writer.Announce(ctx, s.id); err != nil {
+		var err error
+		if s.run, err = op.host.writer.Begin(ctx, s.id); err != nil {
 			return fenced(err)
 		}
 	}
@@ -156,7 +161,7 @@ func (op *Operation) run(publish func(context.Context, *Manifest) error) {
 		op.settle(nil, s.refuse(err))
 		return
 	}
-	m.Labels = op.options.Labels
+	m.Labels, m.Savepoint = op.options.Labels, op.options.Savepoint
 	maps.Copy(m.Meta, op.options.Meta)
 	m.PrepareMs, m.TotalMs = milliseconds(op.prepared), milliseconds(time.Since(s.started))
 	op.settle(m, publish(ctx, m))
@@ -177,9 +182,15 @@ func (op *Operation) commit(ctx context.Context, m *Manifest) error {
 			return err
 		}
 	}
-	if err := op.host.writer.Commit(ctx, m); err != nil {
+	veiled, err := op.host.keys.conceal(m)
+	if err != nil {
+		return err
+	}
+	if err := op.session.run.Commit(ctx, veiled); err != nil {
 		return fenced(err)
 	}
+	m.Summary = veiled.Summary
+	op.host.attest(ctx, m.Slot)
 	op.host.log.Info("committed snapshot", "snapshot", m.ID, "slot", m.Slot, "bytes_new", m.BytesNew, "bytes_reused", m.BytesReused)
 	return nil
 }
@@ -210,10 +221,8 @@ func (op *Operation) settle(m *Manifest, err error) {
 		leftovers = append(leftovers, op.strategy.Close(ctx))
 	}
 	leftovers = append(leftovers, s.close())
-	if !s.dry && !errors.Is(err, blob.ErrUnknownOutcome) {
-		// While nobody knows whether the commit took place, the intent protects
-		// what it may refer to.
-		leftovers = append(leftovers, op.host.writer.Withdraw(ctx, s.id))
+	if s.run != nil {
+		leftovers = append(leftovers, s.run.Close(ctx, err))
 	}
 	if err := errors.Join(leftovers...); err != nil {
 		op.host.log.Warn("snapshot left something behind", "snapshot", s.id, "error", err)

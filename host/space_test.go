@@ -85,7 +85,8 @@ func TestFullRepository(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, text, 0o600))
 	cfg, err := config.Load(file)
 	require.NoError(t, err)
-	require.NoError(t, host.Init(t.Context(), cfg))
+	_, err = host.Init(t.Context(), cfg, host.InitOptions{SkipProbe: true})
+	require.NoError(t, err)
 	want := dbtest.Digest(t, path)
 	for _, strategy := range dbtest.Builtin {
 		before := listed(t, cfg)

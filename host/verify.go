@@ -1,19 +1,14 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
-	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
 // Level is how deep a verification goes; each contains the ones before it.
@@ -21,202 +16,221 @@ type Level string
 
 // The levels.
 const (
-	LevelCatalog Level = "catalog" // every manifest decodes and follows its parent
-	LevelObjects Level = "objects" // every object exists with its size
-	LevelData    Level = "data"    // every object has its digest
-	LevelRestore Level = "restore" // every snapshot is restored, opened and read
+	// LevelCatalog reads what says which snapshots there are: the format, every
+	// entry, the intents, notes and pins. Every byte of them is proven, and so is
+	// that nobody has changed the history.
+	LevelCatalog Level = "catalog"
+	// LevelObjects asks the store whether every object is there, with its size
+	// and, where the store knows one, its checksum. Nothing is downloaded.
+	LevelObjects Level = "objects"
+	// LevelData reads every object and every module, and compares the digests.
+	LevelData Level = "data"
+	// LevelRestore restores every snapshot into a temporary folder, has RocksDB
+	// open it, and reads every record that is live, with RocksDB's own checks of
+	// its blocks. All other bytes are covered by the digests. The content digest
+	// is compared with the recorded one; a native snapshot has none.
+	LevelRestore Level = "restore"
 )
 
 // Levels lists the levels from cheap to thorough.
 var Levels = []Level{LevelCatalog, LevelObjects, LevelData, LevelRestore}
 
+// VerifyOptions says what is verified.
+type VerifyOptions struct {
+	Level     Level
+	Sample    Sample   // of what the levels data and restore read
+	Seen      string   // a [Verified.Head] of an earlier day, kept elsewhere, which history has to contain; "" for none
+	Snapshots []string // by id, an unambiguous beginning of it, or "latest"; none for all, with the history
+}
+
+// check refuses options that make no sense, and returns the entry that was seen.
+func (o VerifyOptions) check() (seen catalog.Head, err error) {
+	depth := slices.Index(Levels, o.Level)
+	reads := depth >= slices.Index(Levels, LevelData)
+	switch {
+	case depth < 0:
+		return seen, problem(CodeUsage, fmt.Errorf("verify: no level %q", o.Level), "use catalog, objects, data or restore")
+	case o.Sample.Of != 0 && (o.Sample.N < 1 || o.Sample.N > o.Sample.Of):
+		return seen, problem(CodeUsage, fmt.Errorf("verify: no sample %s", o.Sample), sampleHint)
+	case o.Sample.Of != 0 && !reads:
+		return seen, problem(CodeUsage, fmt.Errorf("verify: level %s reads no data of which there could be a sample", o.Level), "use level data or restore")
+	case o.Seen != "" && len(o.Snapshots) > 0:
+		return seen, problem(CodeUsage, errors.New("verify: single snapshots tell nothing of the history"), "verify all snapshots to compare it with what was seen")
+	case o.Seen != "":
+		return parseHead(o.Seen)
+	}
+	return seen, nil
+}
+
 // Finding is one thing that is wrong.
 type Finding struct {
-	Snapshot string // id
-	File     string // name in the manifest, "" for the manifest itself
-	Object   string // name in the store
-	What     string
+	Snapshot string // id; "" where it is not of one snapshot
+	File     string // name in the manifest; "" for the manifest itself and for modules
+	Object   string // name in the store; "" where it is not of one object
+	What     string // what is wrong, without the names above
+}
+
+// Pass is what a verification did at one level.
+type Pass struct {
+	Level    Level
+	Checked  int   // documents, objects, objects and modules, snapshots, by level
+	Bytes    int64 // of objects: their size in the store
+	Left     int   // to the other runs of the sample
+	Problems int
 }
 
 // Verified is the outcome of a verification.
 type Verified struct {
 	Level     Level
+	Passes    []Pass // from cheap to thorough
 	Snapshots int
-	Objects   int
-	Bytes     int64 // of objects that were looked at
-	Problems  []Finding
+	Objects   int       // that the snapshots refer to
+	Bytes     int64     // that these take in the store
+	Head      string    // newest entry of the catalog, as "slot:digest"; "" when there is none or single snapshots were named
+	Problems  []Finding // by snapshot, then as they were found
+
+	// What nothing refers to any more, and what the next prune could delete, in
+	// all databases of the repository. It is no problem. The numbers are 0 when
+	// single snapshots were named, and where a document is damaged that might
+	// refer to something.
+	Orphans     int
+	OrphanBytes int64
 }
 
-// Verify checks the named snapshots, or all of them when none is named. Damage is
-// in the result; the error is for what kept it from looking.
-func (r *Repository) Verify(ctx context.Context, level Level, refs ...string) (*Verified, error) {
-	if !slices.Contains(Levels, level) {
-		return nil, problem(CodeUsage, fmt.Errorf("verify: no level %q", level), "use catalog, objects, data or restore")
-	}
-	v := &verification{repository: r, result: Verified{Level: level}}
-	manifests, err := v.manifests(ctx, refs)
-	if err != nil {
+// Verify checks the repository of the database, or some snapshots. Damage is in
+// the result; the error is for what kept it from looking, and then the result may
+// be there beside it.
+func (r *Repository) Verify(ctx context.Context, o VerifyOptions) (*Verified, error) {
+	v, err := r.verify(ctx, o)
+	if v == nil {
 		return nil, err
-	}
-	v.result.Snapshots = len(manifests)
-	if level == LevelCatalog {
-		return &v.result, nil
-	}
-	if err := v.objects(ctx, manifests); err != nil {
-		return nil, err
-	}
-	if err := v.modules(ctx, manifests); err != nil {
-		return nil, err
-	}
-	if level == LevelRestore {
-		err = v.drills(ctx, manifests)
 	}
 	return &v.result, err
 }
 
-type verification struct {
-	repository *Repository
-	mu         sync.Mutex // guards result
-	result     Verified
+func (r *Repository) verify(ctx context.Context, o VerifyOptions) (*verification, error) {
+	seen, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	v := &verification{
+		repository: r, options: o, seen: seen, result: Verified{Level: o.Level},
+		objects: make(map[string]*holding), modules: make(map[string][]*Manifest),
+		broken: make(map[string]bool), found: make(map[Finding]bool),
+	}
+	for _, level := range Levels[:slices.Index(Levels, o.Level)+1] {
+		if err = v.pass(ctx, level); err != nil {
+			err = fmt.Errorf("verify: %w", err)
+			break
+		}
+	}
+	v.sort()
+	if err == nil && len(v.result.Problems) == 0 && v.head.Slot > 0 {
+		r.remember(v.head)
+	}
+	return v, err
 }
 
+// verification is one run of Verify.
+type verification struct {
+	repository *Repository
+	options    VerifyOptions
+	seen       catalog.Head // by the caller
+	head       catalog.Head
+	manifests  []*Manifest // oldest first
+	objects    map[string]*holding
+	modules    map[string][]*Manifest // by sha256
+
+	mu     sync.Mutex // guards the rest
+	found  map[Finding]bool
+	broken map[string]bool // objects and ids of snapshots that need no further look
+	result Verified
+}
+
+// holding is an object and the files that it holds: the same file of several
+// snapshots.
+type holding struct {
+	file  *File // of one of them
+	users []user
+}
+
+type user struct {
+	manifest *Manifest
+	name     string // of the file
+}
+
+// pass verifies at one level.
+func (v *verification) pass(ctx context.Context, level Level) error {
+	work := map[Level]func(context.Context, *Pass) error{
+		LevelCatalog: v.readCatalog, LevelObjects: v.askStore, LevelData: v.readData, LevelRestore: v.drill,
+	}
+	p := Pass{Level: level}
+	before := len(v.result.Problems)
+	err := work[level](ctx, &p)
+	if err == nil {
+		err = v.forgive(ctx)
+	}
+	p.Problems = len(v.result.Problems) - before
+	v.result.Passes = append(v.result.Passes, p)
+	return err
+}
+
+// find enters what is wrong, once.
 func (v *verification) find(f Finding) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.result.Problems = append(v.result.Problems, f)
+	if !v.found[f] {
+		v.found[f] = true
+		v.result.Problems = append(v.result.Problems, f)
+	}
 }
 
-// manifests reads what is to be verified; reading proves the shape.
-func (v *verification) manifests(ctx context.Context, refs []string) ([]*Manifest, error) {
-	var list []*Manifest
-	if len(refs) > 0 {
-		for _, ref := range refs {
-			m, err := v.repository.Find(ctx, ref)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, m)
-		}
-		return list, nil
+// blame enters what is wrong with an object for every file that it holds.
+func (v *verification) blame(h *holding, what string) {
+	for _, u := range h.users {
+		v.find(Finding{Snapshot: u.manifest.ID, File: u.name, Object: h.file.Object, What: what})
 	}
-	for m, err := range v.repository.catalog.Check(ctx) {
-		var d *catalog.DamageError
-		switch {
-		case errors.As(err, &d):
-			v.find(Finding{Object: d.Object, What: d.What})
-		case err != nil:
-			return nil, fmt.Errorf("verify: %w", err)
-		}
-		if m != nil {
-			list = append(list, m)
-		}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.broken[h.file.Object] = true
+	for _, u := range h.users {
+		v.broken[u.manifest.ID] = true
 	}
-	return list, nil
 }
 
-// objects looks at each object once and blames every file that refers to it.
-func (v *verification) objects(ctx context.Context, manifests []*Manifest) error {
-	files := make(map[string][]Finding) // by object
-	want := make(map[string]*File)
-	for _, m := range manifests {
-		for i := range m.Contents {
-			f := &m.Contents[i]
-			files[f.Object] = append(files[f.Object], Finding{Snapshot: m.ID, File: f.Name, Object: f.Object})
-			if want[f.Object] == nil {
-				want[f.Object] = f
-				v.result.Bytes += f.Size
-			}
-		}
+func (v *verification) isBroken(name string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.broken[name]
+}
+
+// sort puts what was found in the order of the snapshots; what is of none of them
+// comes first.
+func (v *verification) sort() {
+	order := make(map[string]int)
+	for i, m := range v.manifests {
+		order[m.ID] = i + 1
 	}
-	v.result.Objects = len(want)
-	t := newTally("verify", v.result.Bytes, len(want), v.repository.report)
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(v.repository.workers)
-	for object, f := range want {
-		g.Go(func() error {
-			what, err := v.look(ctx, f, t)
-			for _, finding := range files[object] {
-				if what != "" {
-					finding.What = what
-					v.find(finding)
-				}
-			}
+	slices.SortStableFunc(v.result.Problems, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(order[a.Snapshot], order[b.Snapshot]), cmp.Compare(a.File, b.File))
+	})
+}
+
+// forgive drops what was found of snapshots that prune has removed meanwhile:
+// their objects may go at any time.
+func (v *verification) forgive(ctx context.Context) error {
+	if !slices.ContainsFunc(v.result.Problems, func(f Finding) bool { return f.File != "" }) {
+		return nil
+	}
+	present := make(map[string]bool)
+	for s, err := range v.repository.catalog.Snapshots(ctx) {
+		if err != nil && !errors.Is(err, catalog.ErrDamaged) {
 			return err
-		})
-	}
-	return g.Wait()
-}
-
-// modules reads the module of each strategy that took a snapshot, once.
-func (v *verification) modules(ctx context.Context, manifests []*Manifest) error {
-	seen := make(map[string]string) // what is wrong, by digest
-	for _, m := range manifests {
-		digest := m.Strategy.Module
-		what, known := seen[digest]
-		if !known && digest != "" {
-			_, err := v.repository.catalog.Module(ctx, digest)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				what = "missing"
-			case errors.Is(err, catalog.ErrDamaged):
-				what = "its digest is wrong"
-			case err != nil:
-				return fmt.Errorf("verify: %w", err)
-			}
-			seen[digest] = what
 		}
-		if what != "" {
-			v.find(Finding{Snapshot: m.ID, Object: catalog.ModuleName(digest), What: what})
-		}
+		present[s.ID] = true
 	}
+	v.result.Problems = slices.DeleteFunc(v.result.Problems, func(f Finding) bool {
+		return f.Snapshot != "" && !present[f.Snapshot]
+	})
 	return nil
-}
-
-// look returns what is wrong with an object, or "".
-func (v *verification) look(ctx context.Context, f *File, t *tally) (what string, err error) {
-	defer t.file()
-	if v.result.Level == LevelObjects {
-		info, err := v.repository.store.Stat(ctx, f.Object)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return "missing", nil
-		case err != nil:
-			return "", fmt.Errorf("verify: %w", err)
-		case info.Size != f.Size:
-			return fmt.Sprintf("has %d bytes instead of %d", info.Size, f.Size), nil
-		}
-		t.bytes(int(f.Size))
-		return "", nil
-	}
-	body, err := v.repository.open(ctx, f, t)
-	if err == nil {
-		_, err = io.Copy(io.Discard, body)
-		body.Close()
-	}
-	if CodeOf(err) == CodeDamaged {
-		return err.Error(), nil
-	}
-	return "", err
-}
-
-// drills restores each snapshot, one at a time, and compares the content digest
-// with the recorded one where it is known.
-func (v *verification) drills(ctx context.Context, manifests []*Manifest) error {
-	var failed []error
-	for _, m := range manifests {
-		content, err := v.repository.drill(ctx, m)
-		switch {
-		case errors.Is(err, context.Canceled):
-			return err
-		case errors.Is(err, rocks.ErrForeign):
-			v.repository.log.Warn("the snapshot was restored but not read", "snapshot", m.ID, "reason", err)
-		case CodeOf(err) == CodeDamaged, errors.Is(err, abi.ECORRUPT):
-			v.find(Finding{Snapshot: m.ID, What: "cannot be restored: " + err.Error()})
-		case err != nil: // it says nothing about the snapshot
-			failed = append(failed, fmt.Errorf("verify: drill: %w", err))
-		case m.ContentDigest != "" && m.ContentDigest != content.Digest:
-			v.find(Finding{Snapshot: m.ID, What: fmt.Sprintf("restores to content %s instead of %s", content.Digest, m.ContentDigest)})
-		}
-	}
-	return errors.Join(failed...)
 }

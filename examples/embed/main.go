@@ -47,7 +47,7 @@ func run(ctx context.Context, file string, out io.Writer) error {
 		return err
 	}
 	defer db.close()
-	if err := host.Init(ctx, cfg); err != nil {
+	if _, err := host.Init(ctx, cfg, host.InitOptions{}); err != nil {
 		return err
 	}
 	first, second, err := takeTwo(ctx, cfg, db)

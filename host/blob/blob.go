@@ -5,8 +5,9 @@
 // That single restriction carries the catalog protocol: a name is taken once,
 // for ever, by whoever creates it first.
 //
-// Package dir is a store; package blobtest holds the laws of all stores. [Prefix],
-// [Observe] and [Faulty] each add one ability to any of them.
+// Packages dir, s3 and mem are stores; package blobtest holds the laws of all
+// stores, and package probe finds out whether a provider keeps them. [Prefix],
+// [Limit], [Observe] and [Faulty] each add one ability to any store.
 package blob
 
 import (
@@ -52,9 +53,22 @@ type Store interface {
 	// be missed or seen. The sequence ends with the first error.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
 
-	// Delete removes an object for good. Removing one that is absent is no
-	// error.
-	Delete(ctx context.Context, name string) error
+	// Delete removes objects for good. Removing one that is absent is no error.
+	// When a name is invalid nothing is removed; after any other error some of
+	// them may be gone, and to repeat the call is harmless.
+	Delete(ctx context.Context, names ...string) error
+
+	// Tidy removes what Creates that never came to an end have left behind,
+	// invisible to the other methods, when it was last written before a time of
+	// the store's clock. A store may have nothing of the kind. A Create that still
+	// runs, and is taken for one of them, fails and creates nothing.
+	Tidy(ctx context.Context, before time.Time) (Tidied, error)
+}
+
+// Tidied counts what [Store.Tidy] removed.
+type Tidied struct {
+	Uploads int   // unfinished objects
+	Bytes   int64 // that they took, where the store tells
 }
 
 // Info describes an object.
@@ -62,6 +76,7 @@ type Info struct {
 	Name     string
 	Size     int64     // bytes
 	Modified time.Time // by the clock of the store
+	CRC32C   *uint32   // of the whole object, as the store itself knows it; nil where it does not say, and in lists
 }
 
 // ErrUnknownOutcome reports that a write was sent and no answer came back.

@@ -5,33 +5,19 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/blob/blobtest"
-	"github.com/rocksnap/rocksnap/host/blob/dir"
+	"github.com/rocksnap/rocksnap/host/blob/mem"
 )
-
-// newDir returns a store in memory where there is a file system for that: what
-// is tested here is not durability, and fsync takes most of the time.
-func newDir(t *testing.T) blob.Store {
-	t.Helper()
-	root, err := os.MkdirTemp("/dev/shm", "rocksnap-test")
-	if err != nil {
-		root = t.TempDir()
-	}
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(root)) })
-	s, err := dir.Create(root)
-	require.NoError(t, err)
-	return s
-}
 
 func put(s blob.Store, name, content string) error {
 	return s.Create(context.Background(), name, strings.NewReader(content))
@@ -47,7 +33,8 @@ func get(s blob.Store, name string) (string, error) {
 	return string(content), err
 }
 
-func names(s blob.Store) (names []string, err error) {
+func names(s blob.Store) ([]string, error) {
+	names := []string{}
 	for info, err := range s.List(context.Background(), "", "") {
 		if err != nil {
 			return names, err
@@ -68,7 +55,7 @@ func TestPrefixLaws(t *testing.T) {
 		t.Run(test.prefix, func(t *testing.T) {
 			t.Parallel()
 			blobtest.Run(t, func(t *testing.T) blob.Store {
-				inner := newDir(t)
+				inner := mem.New()
 				for _, name := range test.neighbours {
 					require.NoError(t, put(inner, name, "neighbour"))
 				}
@@ -94,7 +81,7 @@ func requireNeighbours(t *testing.T, s blob.Store, prefix string, want []string)
 }
 
 func TestPrefixPlacesObjects(t *testing.T) {
-	inner := newDir(t)
+	inner := mem.New()
 	require.NoError(t, put(blob.Prefix(inner, "p/"), "a", "content"))
 	got, err := get(inner, "p/a")
 	require.NoError(t, err)
@@ -109,14 +96,14 @@ func TestObserveLaws(t *testing.T) {
 			_, ok := calls.Load(blob.VerbCreate)
 			assert.True(t, ok, "nothing was observed")
 		})
-		return blob.Observe(newDir(t), func(op blob.Op) { calls.Store(op.Verb, op) })
+		return blob.Observe(mem.New(), func(op blob.Op) { calls.Store(op.Verb, op) })
 	})
 }
 
 func TestObserveTrace(t *testing.T) {
 	ctx := context.Background()
 	var trace []blob.Op
-	s := blob.Observe(newDir(t), func(op blob.Op) {
+	s := blob.Observe(mem.New(), func(op blob.Op) {
 		assert.Positive(t, op.Duration)
 		op.Duration = 0
 		trace = append(trace, op)
@@ -136,7 +123,9 @@ func TestObserveTrace(t *testing.T) {
 	for range s.List(ctx, "a/", "") {
 		break
 	}
-	require.NoError(t, s.Delete(ctx, "a/b"))
+	require.NoError(t, s.Delete(ctx, "a/b", "c"))
+	_, err = s.Tidy(ctx, time.Now().Add(-time.Hour))
+	require.NoError(t, err)
 	require.Equal(t, []blob.Op{
 		{Verb: blob.VerbCreate, Name: "a/b", Bytes: 5},
 		{Verb: blob.VerbCreate, Name: "a/b", Err: taken},
@@ -144,15 +133,16 @@ func TestObserveTrace(t *testing.T) {
 		{Verb: blob.VerbOpen, Name: "c", Err: absent},
 		{Verb: blob.VerbStat, Name: "a/b"},
 		{Verb: blob.VerbList, Name: "a/"},
-		{Verb: blob.VerbDelete, Name: "a/b"},
+		{Verb: blob.VerbDelete, Name: "a/b c"},
+		{Verb: blob.VerbTidy},
 	}, trace)
 }
 
 func TestObserveShortBody(t *testing.T) {
-	s := newDir(t)
-	require.NoError(t, put(s, "a", "12345"))
+	inner := mem.New()
+	require.NoError(t, put(inner, "a", "12345"))
 	var seen blob.Op
-	s = blob.Observe(s, func(op blob.Op) { seen = op })
+	s := blob.Observe(inner, func(op blob.Op) { seen = op })
 	r, err := s.Open(context.Background(), "a", 0, 9)
 	require.NoError(t, err)
 	_, err = io.ReadAll(r)
@@ -164,8 +154,8 @@ func TestObserveShortBody(t *testing.T) {
 
 func TestFaultyLaws(t *testing.T) {
 	t.Parallel()
-	blobtest.Run(t, func(t *testing.T) blob.Store {
-		return blob.Faulty(newDir(t), func(blob.Call) blob.Fault { return blob.Fault{} })
+	blobtest.Run(t, func(*testing.T) blob.Store {
+		return blob.Faulty(mem.New(), func(blob.Call) blob.Fault { return blob.Fault{} })
 	})
 }
 
@@ -187,8 +177,11 @@ func TestFaulty(t *testing.T) {
 		{"lose create", blob.VerbCreate, lose, blob.ErrUnknownOutcome, []string{"new", "old1", "old2"}},
 		{"cut create", blob.VerbCreate, cut, errPlanned, []string{"old1", "old2"}},
 		{"fail delete", blob.VerbDelete, fail, blob.ErrFault, []string{"old1", "old2"}},
-		{"lose delete", blob.VerbDelete, lose, blob.ErrUnknownOutcome, []string{"old2"}},
-		{"cut delete", blob.VerbDelete, cut, errPlanned, []string{"old1", "old2"}},
+		{"lose delete", blob.VerbDelete, lose, blob.ErrUnknownOutcome, []string{}},
+		{"cut delete", blob.VerbDelete, cut, errPlanned, []string{"old2"}},
+		{"fail tidy", blob.VerbTidy, fail, blob.ErrFault, []string{"old1", "old2"}},
+		{"lose tidy", blob.VerbTidy, lose, blob.ErrUnknownOutcome, []string{"old1", "old2"}},
+		{"cut tidy", blob.VerbTidy, cut, errPlanned, []string{"old1", "old2"}},
 		{"fail stat", blob.VerbStat, fail, blob.ErrFault, []string{"old1", "old2"}},
 		{"lose stat", blob.VerbStat, lose, blob.ErrUnknownOutcome, []string{"old1", "old2"}},
 		{"fail open", blob.VerbOpen, fail, blob.ErrFault, []string{"old1", "old2"}},
@@ -199,7 +192,7 @@ func TestFaulty(t *testing.T) {
 		{"cut list", blob.VerbList, cut, errPlanned, []string{"old1", "old2"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			inner := newDir(t)
+			inner := mem.New()
 			require.NoError(t, put(inner, "old1", "content"))
 			require.NoError(t, put(inner, "old2", "content"))
 			s := blob.Faulty(inner, func(blob.Call) blob.Fault { return test.fault })
@@ -217,7 +210,9 @@ func call(s blob.Store, verb blob.Verb) (err error) {
 	case blob.VerbCreate:
 		err = put(s, "new", "content")
 	case blob.VerbDelete:
-		err = s.Delete(ctx, "old1")
+		err = s.Delete(ctx, "old1", "old2")
+	case blob.VerbTidy:
+		_, err = s.Tidy(ctx, time.Now())
 	case blob.VerbStat:
 		_, err = s.Stat(ctx, "old1")
 	case blob.VerbOpen:
@@ -229,7 +224,7 @@ func call(s blob.Store, verb blob.Verb) (err error) {
 }
 
 func TestFaultyCutPassesWhatIsBefore(t *testing.T) {
-	inner := newDir(t)
+	inner := mem.New()
 	for _, name := range []string{"a", "b", "c"} {
 		require.NoError(t, put(inner, name, "content"))
 	}
@@ -250,7 +245,7 @@ func TestFaultyCutPassesWhatIsBefore(t *testing.T) {
 
 func TestFaultyNumbersCalls(t *testing.T) {
 	var seen []blob.Call
-	s := blob.Faulty(newDir(t), func(c blob.Call) blob.Fault {
+	s := blob.Faulty(mem.New(), func(c blob.Call) blob.Fault {
 		seen = append(seen, c)
 		if c.Number == 2 {
 			return blob.Fault{Mode: blob.Lose}
@@ -269,7 +264,7 @@ func TestFaultyNumbersCalls(t *testing.T) {
 
 func TestFaultyConcurrently(t *testing.T) {
 	seen := map[int]bool{} // the plan needs no lock
-	s := blob.Faulty(newDir(t), func(c blob.Call) blob.Fault {
+	s := blob.Faulty(mem.New(), func(c blob.Call) blob.Fault {
 		seen[c.Number] = true
 		return blob.Fault{Mode: blob.Fail}
 	})

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 	"sync"
+	"time"
 )
 
 // ErrFault is the error of an injected fault that names no other.
@@ -27,7 +29,7 @@ const (
 // makes a short body look whole; one beyond the end does nothing.
 type Fault struct {
 	Mode Mode
-	At   int64 // of Cut: bytes of the body, or objects of the list, that still pass
+	At   int64 // of Cut: bytes of the body, objects of the list, or names of the delete, that still pass
 	Err  error
 }
 
@@ -36,7 +38,7 @@ type Fault struct {
 type Call struct {
 	Number int
 	Verb   Verb
-	Name   string // of a list, the prefix
+	Name   string // of a list, the prefix; of a delete, the names with a space between them
 }
 
 // Plan decides about each call. It is asked for one call at a time, in the order
@@ -132,12 +134,24 @@ func (f *faulty) List(ctx context.Context, prefix, after string) iter.Seq2[Info,
 	}
 }
 
-func (f *faulty) Delete(ctx context.Context, name string) error {
-	fault := f.begin(VerbDelete, name)
-	if fault.Mode == Fail || fault.Mode == Cut {
+func (f *faulty) Delete(ctx context.Context, names ...string) error {
+	fault := f.begin(VerbDelete, strings.Join(names, " "))
+	switch {
+	case fault.Mode == Fail:
 		return fault.Err
+	case fault.Mode == Cut && fault.At < int64(len(names)):
+		return errors.Join(fault.Err, f.store.Delete(ctx, names[:fault.At]...))
 	}
-	return fault.after(f.store.Delete(ctx, name))
+	return fault.after(f.store.Delete(ctx, names...))
+}
+
+func (f *faulty) Tidy(ctx context.Context, before time.Time) (Tidied, error) {
+	fault := f.begin(VerbTidy, "")
+	if fault.Mode == Fail || fault.Mode == Cut {
+		return Tidied{}, fault.Err
+	}
+	tidied, err := f.store.Tidy(ctx, before)
+	return tidied, fault.after(err)
 }
 
 // after turns the result of a call that was made into what the caller sees.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -19,12 +20,13 @@ const (
 	VerbStat   Verb = "stat"
 	VerbList   Verb = "list"
 	VerbDelete Verb = "delete"
+	VerbTidy   Verb = "tidy"
 )
 
 // Op describes a call that has ended.
 type Op struct {
 	Verb     Verb
-	Name     string        // of a list, the prefix
+	Name     string        // of a list, the prefix; of a delete, the names with a space between them
 	Bytes    int64         // of the body that went through; 0 without one
 	Err      error         // of the call, its body or its sequence
 	Duration time.Duration // to the end of the body or sequence
@@ -86,11 +88,18 @@ func (o *observed) List(ctx context.Context, prefix, after string) iter.Seq2[Inf
 	}
 }
 
-func (o *observed) Delete(ctx context.Context, name string) error {
+func (o *observed) Delete(ctx context.Context, names ...string) error {
 	start := time.Now()
-	err := o.store.Delete(ctx, name)
-	o.tell(Op{VerbDelete, name, 0, err, time.Since(start)})
+	err := o.store.Delete(ctx, names...)
+	o.tell(Op{VerbDelete, strings.Join(names, " "), 0, err, time.Since(start)})
 	return err
+}
+
+func (o *observed) Tidy(ctx context.Context, before time.Time) (Tidied, error) {
+	start := time.Now()
+	tidied, err := o.store.Tidy(ctx, before)
+	o.tell(Op{VerbTidy, "", 0, err, time.Since(start)})
+	return tidied, err
 }
 
 // meter counts the bytes of a body and remembers the error that ended it.

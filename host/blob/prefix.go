@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"time"
 )
 
 // Prefix returns the part of a store whose names start with prefix, which
@@ -67,12 +68,21 @@ func (p *prefixed) List(ctx context.Context, prefix, after string) iter.Seq2[Inf
 	}
 }
 
-func (p *prefixed) Delete(ctx context.Context, name string) error {
-	full, err := p.full(name)
-	if err != nil {
-		return err
+func (p *prefixed) Delete(ctx context.Context, names ...string) error {
+	full := make([]string, len(names))
+	for i, name := range names {
+		var err error
+		if full[i], err = p.full(name); err != nil {
+			return err
+		}
 	}
-	return p.store.Delete(ctx, full)
+	return p.store.Delete(ctx, full...)
+}
+
+// Tidy tidies the whole store: what is unfinished has no place under a prefix in
+// every store.
+func (p *prefixed) Tidy(ctx context.Context, before time.Time) (Tidied, error) {
+	return p.store.Tidy(ctx, before)
 }
 
 // cut takes the prefix off a name that comes back.

@@ -58,7 +58,8 @@ func newSite(t testing.TB, s Subject, d Database, db *rocks.DB, repository strin
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	site.cfg = configure(t, s, d, db.Path(), repository)
 	if _, err := os.Stat(repository); err != nil {
-		require.NoError(t, host.Init(t.Context(), site.cfg))
+		_, err := host.Init(t.Context(), site.cfg, host.InitOptions{SkipProbe: true})
+		require.NoError(t, err)
 	}
 	site.Host = site.open()
 	return site

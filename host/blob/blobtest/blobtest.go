@@ -25,7 +25,7 @@ type law struct {
 // Run tests every law of a store, each on its own store. open returns an empty
 // one and cleans up after it with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) blob.Store) {
-	laws := [][]law{createLaws, failureLaws, readLaws, listLaws, deleteLaws, nameLaws}
+	laws := [][]law{createLaws, bigLaws, failureLaws, readLaws, listLaws, deleteLaws, tidyLaws, nameLaws}
 	for _, group := range laws {
 		for _, l := range group {
 			t.Run(l.name, func(t *testing.T) { l.test(t, open(t)) })

@@ -3,12 +3,10 @@ package blobtest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -52,17 +50,9 @@ func createEmpty(t *testing.T, s blob.Store) {
 
 // createLarge streams more than any buffer holds, and not a round number.
 func createLarge(t *testing.T, s blob.Store) {
-	const size = 33<<20 + 1
-	sent, received := sha256.New(), sha256.New()
-	body := io.LimitReader(rand.NewChaCha8([32]byte{1}), size)
-	require.NoError(t, s.Create(context.Background(), "large", io.TeeReader(body, sent)))
-	r, err := s.Open(context.Background(), "large", 0, -1)
-	require.NoError(t, err)
-	defer r.Close()
-	n, err := io.Copy(received, r)
-	require.NoError(t, err)
-	require.EqualValues(t, size, n)
-	require.Equal(t, sent.Sum(nil), received.Sum(nil))
+	const size = 24<<20 + 1
+	require.NoError(t, s.Create(context.Background(), "large", big(1, size)))
+	requireBig(t, s, "large", 1, size)
 }
 
 func createTaken(t *testing.T, s blob.Store) {
@@ -89,37 +79,36 @@ func createRace(t *testing.T, s blob.Store) {
 	}
 	close(start)
 	done.Wait()
-	winner := -1
-	for i, err := range errs {
-		if err == nil {
-			require.Equal(t, -1, winner, "two creators won")
-			winner = i
-			continue
-		}
-		require.ErrorIs(t, err, fs.ErrExist)
-	}
-	require.NotEqual(t, -1, winner, "no creator won")
-	requireContent(t, s, "contested/name", content(winner))
+	requireContent(t, s, "contested/name", content(requireWinner(t, errs)))
 }
+
+// half of a body is more than any buffer, or part, that stores collect.
+var half = strings.Repeat("half", 6<<20/4)
 
 // createInvisible looks while a creator waits in the middle of its body.
 func createInvisible(t *testing.T, s blob.Store) {
-	half := strings.Repeat("half", 600_000) // more than a buffer
-	r, w := io.Pipe()
-	created := make(chan error, 1)
-	go func() {
-		err := s.Create(context.Background(), "slow/one", r)
-		r.CloseWithError(err) // lets the test go on when the store has given up
-		created <- err
-	}()
+	body, created := createSlowly(s, "slow/one")
 	for range 2 {
-		_, err := io.WriteString(w, half)
+		_, err := io.WriteString(body, half)
 		require.NoError(t, err)
 		requireInvisible(t, s, "slow/one")
 	}
-	require.NoError(t, w.Close())
+	require.NoError(t, body.Close())
 	require.NoError(t, <-created)
 	requireContent(t, s, "slow/one", half+half)
+}
+
+// createSlowly begins to create an object from what will be written. Writes fail
+// once the store has given up.
+func createSlowly(s blob.Store, name string) (*io.PipeWriter, <-chan error) {
+	r, w := io.Pipe()
+	created := make(chan error, 1)
+	go func() {
+		err := s.Create(context.Background(), name, r)
+		r.CloseWithError(err)
+		created <- err
+	}()
+	return w, created
 }
 
 // createWhole looks all the time while creators of small and slow objects work.
@@ -196,6 +185,8 @@ func failCancelled(t *testing.T, s blob.Store) {
 		last = err
 	}
 	assert.ErrorIs(t, last, context.Canceled)
+	_, err = s.Tidy(ctx, farFuture())
+	assert.ErrorIs(t, err, context.Canceled)
 	requireContent(t, s, "there", "content")
 	requireAbsent(t, s, "new")
 }

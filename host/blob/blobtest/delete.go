@@ -14,6 +14,8 @@ import (
 var deleteLaws = []law{
 	{"delete", deleteOne},
 	{"delete what is absent", deleteAbsent},
+	{"delete several", deleteSeveral},
+	{"delete beside an invalid name", deleteInvalid},
 	{"create after delete", deleteCreate},
 }
 
@@ -34,6 +36,32 @@ func deleteAbsent(t *testing.T, s blob.Store) {
 		assert.NoError(t, s.Delete(context.Background(), "a/b/c"))
 	}
 	requireInvisible(t, s, "a/b/c")
+}
+
+// deleteSeveral deletes in one call what is there, what is not, and one twice;
+// then again; and then nothing at all.
+func deleteSeveral(t *testing.T, s blob.Store) {
+	ctx := context.Background()
+	for _, name := range tricky {
+		put(t, s, name, "content of "+name)
+	}
+	gone := append([]string{"absent", "x/y/z", tricky[0]}, tricky[:10]...)
+	for range 2 {
+		require.NoError(t, s.Delete(ctx, gone...))
+		require.Equal(t, tricky[10:], list(t, s, "", ""))
+	}
+	require.NoError(t, s.Delete(ctx))
+	for _, name := range tricky[10:] {
+		requireContent(t, s, name, "content of "+name)
+	}
+}
+
+// deleteInvalid: the call as a whole is refused.
+func deleteInvalid(t *testing.T, s blob.Store) {
+	put(t, s, "a", "x")
+	put(t, s, "b", "y")
+	require.ErrorIs(t, s.Delete(context.Background(), "a", "../b", "b"), blob.ErrName)
+	require.Equal(t, []string{"a", "b"}, list(t, s, "", ""))
 }
 
 // deleteCreate: names can be used again at this level; that the catalog never

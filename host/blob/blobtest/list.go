@@ -16,7 +16,7 @@ import (
 var listLaws = []law{
 	{"list nothing", listNothing},
 	{"list every prefix after every name", listMatrix},
-	{"list many", listMany},
+	{"list and delete many", listMany},
 	{"list while creating", listWhileCreating},
 	{"list while deleting", listWhileDeleting},
 	{"list stops when told", listStops},
@@ -65,7 +65,8 @@ func listMatrix(t *testing.T, s blob.Store) {
 	}
 }
 
-// listMany needs several pages where a store has pages.
+// listMany needs several pages where a store has pages, and several batches where
+// it has those.
 func listMany(t *testing.T, s blob.Store) {
 	want := make([]string, 1100)
 	errs := make(chan error, 16)
@@ -81,6 +82,8 @@ func listMany(t *testing.T, s blob.Store) {
 	assert.Equal(t, want, list(t, s, "many/", ""))
 	assert.Equal(t, want[1050:], list(t, s, "many/", want[1049]))
 	assert.Equal(t, want[1000:1010], list(t, s, "many/100", ""))
+	require.NoError(t, s.Delete(context.Background(), slices.Concat(want[:50], want[51:])...))
+	assert.Equal(t, want[50:51], list(t, s, "", ""))
 }
 
 // createEach creates every step-th of the names, from start on.

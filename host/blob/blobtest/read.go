@@ -3,6 +3,7 @@ package blobtest
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"math"
@@ -24,6 +25,7 @@ var readLaws = []law{
 	{"close without reading", openClose},
 	{"concurrent readers", openConcurrently},
 	{"stat", stat},
+	{"stat tells the truth about checksums", statChecksum},
 }
 
 func openRanges(t *testing.T, s blob.Store) {
@@ -143,5 +145,14 @@ func stat(t *testing.T, s blob.Store) {
 	for _, name := range []string{"a", "a/c", "a/b/c", "b/c"} {
 		_, err = s.Stat(ctx, name)
 		assert.ErrorIs(t, err, fs.ErrNotExist, name)
+	}
+}
+
+func statChecksum(t *testing.T, s blob.Store) {
+	for name, content := range map[string]string{
+		"empty": "", "one": "\x00", "nine": "123456789", "many": strings.Repeat("many", 500_000),
+	} {
+		put(t, s, name, content)
+		requireChecksum(t, s, name, crc32.Checksum([]byte(content), castagnoli))
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"sync"
 
@@ -46,7 +45,7 @@ func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
 	if err == nil {
 		return nil
 	}
-	_ = os.Remove(tmp)
+	_ = durable.Remove(tmp)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.made.Clear() // someone removed directories; the next call makes them again
 	}
@@ -83,7 +82,8 @@ func (s *Store) makeDir(dir string) error {
 	if err := s.makeDir(parent); err != nil {
 		return err
 	}
-	if err := s.root.Mkdir(dir, dirPerm); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := durable.Change("mkdir", s.local(dir), func() error { return s.root.Mkdir(dir, dirPerm) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	info, err := s.root.Lstat(dir) // a link here may lead out of the root

@@ -50,8 +50,9 @@ const (
 // number of goroutines and processes.
 type Store struct {
 	path string
-	root *os.Root // for what is only looked up: it never leaves the directory
-	made sync.Map // directories, relative to the root, that are known to be durable
+	root *os.Root               // for what is only looked up: it never leaves the directory
+	made sync.Map               // directories, relative to the root, that are known to be durable
+	sync func(dir string) error // makes the entries of a directory durable
 }
 
 var _ blob.Store = (*Store)(nil)
@@ -77,21 +78,32 @@ func Open(root string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", abs, cause(err))
 	}
-	s := &Store{path: abs, root: dir}
-	s.sweep(time.Now().Add(-tmpAge))
+	s := &Store{path: abs, root: dir, sync: durable.SyncDir}
+	_, _ = s.sweep(time.Now().Add(-tmpAge)) // what is left does no harm
 	return s, nil
 }
 
-// sweep removes temporary files last written before a time. It is best effort:
-// what it cannot remove does no harm.
-func (s *Store) sweep(before time.Time) {
-	entries, _ := os.ReadDir(s.local(tmpDir))
+// sweep removes temporary files last written before a time. What it cannot
+// remove does not keep it from the rest.
+func (s *Store) sweep(before time.Time) (tidied blob.Tidied, failed error) {
+	entries, err := os.ReadDir(s.local(tmpDir))
+	if err != nil && !missing(err) {
+		return tidied, s.explain(err)
+	}
 	for _, entry := range entries {
 		info, err := entry.Info()
-		if err == nil && info.Mode().IsRegular() && info.ModTime().Before(before) {
-			_ = os.Remove(s.local(path.Join(tmpDir, entry.Name())))
+		if err != nil || !info.Mode().IsRegular() || !info.ModTime().Before(before) {
+			continue // gone already, foreign, or young
+		}
+		switch err := durable.Remove(s.local(path.Join(tmpDir, entry.Name()))); {
+		case err == nil:
+			tidied.Uploads++
+			tidied.Bytes += info.Size()
+		case !missing(err):
+			failed = s.explain(err)
 		}
 	}
+	return tidied, failed
 }
 
 // Stat describes an object. See [blob.Store].
@@ -103,28 +115,59 @@ func (s *Store) Stat(ctx context.Context, name string) (blob.Info, error) {
 	return blob.Info{Name: name, Size: info.Size(), Modified: info.ModTime()}, nil
 }
 
-// Delete removes an object durably. See [blob.Store].
-func (s *Store) Delete(ctx context.Context, name string) error {
-	if err := s.remove(ctx, name); err != nil {
-		return fmt.Errorf("delete %s: %w", name, err)
+// Delete removes objects durably, and syncs each of their directories once. See
+// [blob.Store].
+func (s *Store) Delete(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		if err := blob.CheckName(name); err != nil {
+			return fmt.Errorf("delete: %w", err)
+		}
+	}
+	touched, err := s.removeAll(ctx, names)
+	for dir := range touched {
+		// Also where all was gone: whoever removed it may not have synced yet.
+		if unsynced := s.sync(s.local(dir)); unsynced != nil && !missing(unsynced) {
+			err = errors.Join(err, fmt.Errorf("delete in %s: %w", dir, s.explain(unsynced)))
+		}
+	}
+	return err
+}
+
+// removeAll unlinks objects up to the first that cannot be removed, and returns
+// the directories of those that are gone.
+func (s *Store) removeAll(ctx context.Context, names []string) (map[string]bool, error) {
+	touched := make(map[string]bool)
+	for _, name := range names {
+		if err := s.remove(ctx, name); err != nil {
+			return touched, fmt.Errorf("delete %s: %w", name, err)
+		}
+		touched[path.Dir(name)] = true
+	}
+	return touched, nil
+}
+
+// remove unlinks an object, if it is there.
+func (s *Store) remove(ctx context.Context, name string) error {
+	_, err := s.lookup(ctx, name)
+	if err == nil {
+		err = durable.Change("remove", s.local(name), func() error { return s.root.Remove(name) })
+	}
+	if err != nil && !missing(err) {
+		return s.explain(err)
 	}
 	return nil
 }
 
-func (s *Store) remove(ctx context.Context, name string) error {
-	_, err := s.lookup(ctx, name)
-	if err == nil {
-		err = s.root.Remove(name)
+// Tidy removes the temporary files of creators that died. See [blob.Store].
+func (s *Store) Tidy(ctx context.Context, before time.Time) (blob.Tidied, error) {
+	if err := ctx.Err(); err != nil {
+		return blob.Tidied{}, fmt.Errorf("tidy: %w", err)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s.explain(err)
+	tidied, err := s.sweep(before)
+	if err != nil {
+		return tidied, fmt.Errorf("tidy: %w", err)
 	}
-	// Also where it was gone: whoever removed it may not have synced yet.
-	err = durable.SyncDir(s.local(path.Dir(name)))
-	if missing(err) {
-		return nil
-	}
-	return s.explain(err)
+	return tidied, nil
 }
 
 // lookup describes the regular file of an object, or fails with fs.ErrNotExist.

@@ -40,7 +40,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	walk(root)
-	assert.Equal(t, 22, verbs) // the groups and the root among them
+	assert.Equal(t, 27, verbs) // the groups and the root among them
 }
 
 func TestReport(t *testing.T) {
@@ -144,18 +144,43 @@ func TestBar(t *testing.T) {
 	var reports sync.WaitGroup
 	for range 4 {
 		reports.Go(func() {
-			b.show(host.Progress{Phase: "snapshot", BytesDone: 50 << 20, BytesReused: 30 << 20, BytesTotal: total})
+			b.show(host.Progress{Phase: "snapshot", BytesDone: 60 << 20, BytesReused: 30 << 20, BytesResumed: 10 << 20, BytesTotal: total})
 		})
 	}
 	reports.Wait()
-	assert.Contains(t, out.String(), "snapshot: 20.0 MiB new, 30.0 MiB reused")
-	assert.Regexp(t, `50% .*/s\) \[\d+s:\d+s\]`, out.String())
+	assert.Contains(t, out.String(), "snapshot: 30.0 MiB new, 30.0 MiB reused, 10.0 MiB resumed")
+	assert.Regexp(t, `33% .*/s\) \[\d+s:\d+s\]`, out.String()) // 20 of 60 MiB
 	b.show(host.Progress{Phase: "digest", BytesDone: 1 << 20, BytesTotal: total})
 	assert.Contains(t, out.String(), "digest")
+	b.show(host.Progress{Phase: "restore", BytesDone: total, BytesResumed: total, BytesTotal: total}) // nothing is left to do
+	assert.NotContains(t, out.String(), "NaN")
 	b.clear()
 	lines := strings.Split(out.String(), "\r")
 	require.Greater(t, len(lines), 2)
 	assert.Empty(t, strings.TrimSpace(lines[len(lines)-1]))
+}
+
+// A snapshot's manifest does not say what was resumed; its progress does, whether
+// anybody looks at it or not.
+func TestResumption(t *testing.T) {
+	var passed host.Progress
+	for _, r := range []*resumption{{}, {report: func(p host.Progress) { passed = p }}} {
+		r.watch(host.Progress{BytesResumed: 2})
+		r.watch(host.Progress{BytesResumed: 5})
+		assert.EqualValues(t, 5, r.bytes.Load())
+	}
+	assert.EqualValues(t, 5, passed.BytesResumed)
+}
+
+func TestStateDir(t *testing.T) {
+	t.Setenv("HOME", "/home/a")
+	t.Setenv("XDG_STATE_HOME", "relative")
+	t.Setenv("ROCKSNAP_STATE_DIR", "")
+	assert.Equal(t, "/home/a/.local/state/rocksnap", stateDir())
+	t.Setenv("XDG_STATE_HOME", "/state")
+	assert.Equal(t, "/state/rocksnap", stateDir())
+	t.Setenv("ROCKSNAP_STATE_DIR", "here")
+	assert.Equal(t, "here", stateDir())
 }
 
 // Progress is lines only where the contract has them.
@@ -176,7 +201,7 @@ func TestProgress(t *testing.T) {
 		assert.Equal(t, c.shown, report != nil)
 		if report != nil {
 			report(host.Progress{Phase: "verify", BytesDone: 1, BytesTotal: 2, FilesTotal: 3})
-			assert.Equal(t, `{"event":"progress","phase":"verify","bytes_done":1,"bytes_total":2,"files_done":0,"files_total":3}`+"\n", out.String())
+			assert.Equal(t, `{"event":"progress","phase":"verify","bytes_done":1,"bytes_total":2,"files_done":0,"files_total":3,"bytes_resumed":0}`+"\n", out.String())
 		}
 		done()
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -58,6 +59,9 @@ func register(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
 		panic(err) // the verb has no such flag
 	}
 }
+
+// many is the limit of verbs that take any number of snapshots.
+const many = math.MaxInt
 
 // snapshotIDs completes up to limit ids, newest first.
 func (c *cli) snapshotIDs(limit int) cobra.CompletionFunc {

@@ -15,7 +15,7 @@ func (c *cli) diffVerb() *cobra.Command {
 keys whose records differ; for that both are restored into temporary folders.
 Keys are quoted as in Go where they are not plain text.
 
-Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 12 key, 20 damage found,
 130 interrupted. Snapshots that differ are no failure.`,
 		`  rocksnap diff 019c2f6e latest
   rocksnap diff 019c2f6e latest --records --json`, cobra.ExactArgs(2),

@@ -17,7 +17,7 @@ the live records are equal, whatever files, strategy or engine hold them.
 Without a flag it is that of the configured database. Nothing is changed.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
-20 damage found, 130 interrupted.`,
+12 key, 20 damage found, 130 interrupted.`,
 		`  rocksnap digest --db data/db
   rocksnap digest --snapshot latest`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {

@@ -20,7 +20,7 @@ Exit status: 0 ok, 1 failed, 2 usage, 130 interrupted.`,
 			if err != nil {
 				return err
 			}
-			if err := host.Init(cmd.Context(), cfg); err != nil {
+			if _, err := host.Init(cmd.Context(), cfg, host.InitOptions{}); err != nil {
 				return err
 			}
 			if c.json {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -28,10 +29,14 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 			if damage != nil && host.CodeOf(damage) != host.CodeDamaged {
 				return damage
 			}
-			if err := c.printList(list); err != nil {
+			pins, damagedPins := r.Pins(cmd.Context())
+			if damagedPins != nil && host.CodeOf(damagedPins) != host.CodeDamaged {
+				return damagedPins
+			}
+			if err := c.printList(list, pins); err != nil {
 				return err
 			}
-			return damage
+			return errors.Join(damage, damagedPins)
 		})
 }
 
@@ -49,28 +54,45 @@ type listedItem struct {
 	BytesFull   int64             `json:"bytes_full"`
 	BytesNew    int64             `json:"bytes_new"`
 	BytesReused int64             `json:"bytes_reused"`
-	Pinned      bool              `json:"pinned"` // always false: there are no pins yet
+	Pinned      bool              `json:"pinned"` // also true of a savepoint
+	Savepoint   bool              `json:"savepoint"`
 	Labels      map[string]string `json:"labels"`
 }
 
-func (c *cli) printList(list []host.Summary) error {
+func (c *cli) printList(list []host.Summary, pins []host.Pin) error {
+	pinned := make(map[string]bool)
+	for _, p := range pins {
+		pinned[p.Snapshot] = true
+	}
 	if c.json {
 		doc := listDocument{Schema: "rocksnap.list/1", Snapshots: make([]listedItem, len(list))}
 		for i, s := range list {
 			doc.Snapshots[i] = listedItem{
 				ID: s.ID, Created: s.Created, Strategy: s.Strategy.Name, Kind: s.Kind, Files: s.Files,
-				BytesFull: s.BytesFull, BytesNew: s.BytesNew, BytesReused: s.BytesReused, Labels: filled(s.Labels),
+				BytesFull: s.BytesFull, BytesNew: s.BytesNew, BytesReused: s.BytesReused,
+				Pinned: pinned[s.ID] || s.Savepoint, Savepoint: s.Savepoint, Labels: filled(s.Labels),
 			}
 		}
 		return c.print(doc)
 	}
 	t := c.table()
-	t.row("ID", "CREATED", "STRATEGY", "KIND", "FILES", "FULL", "NEW", "REUSED", "LABELS")
+	t.row("ID", "CREATED", "STRATEGY", "KIND", "FILES", "FULL", "NEW", "REUSED", "PINNED", "LABELS")
 	for _, s := range list {
 		t.row(s.ID, s.Created.Local().Format(time.DateTime), s.Strategy.Name, s.Kind, s.Files,
-			size(s.BytesFull), size(s.BytesNew), size(s.BytesReused), pairs(s.Labels))
+			size(s.BytesFull), size(s.BytesNew), size(s.BytesReused), hold(pinned[s.ID], s.Savepoint), pairs(s.Labels))
 	}
 	return t.flush()
+}
+
+// hold says what keeps a snapshot whatever the retention says.
+func hold(pinned, savepoint bool) string {
+	switch {
+	case savepoint:
+		return "savepoint"
+	case pinned:
+		return "yes"
+	}
+	return "-"
 }
 
 func pairs(labels map[string]string) string {

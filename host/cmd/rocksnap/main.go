@@ -80,7 +80,8 @@ repairable, 30 plugin refused or failed, 130 interrupted.`,
 	flags.BoolVar(&c.verbose, "verbose", false, "log what happens to stderr")
 	root.AddCommand(
 		c.initVerb(), c.configVerbs(), c.snapshotVerb(), c.planVerb(), c.listVerb(), c.showVerb(), c.restoreVerb(),
-		c.verifyVerb(), c.diffVerb(), c.digestVerb(), c.dbVerbs(), c.pluginVerbs(), c.completionVerb(), c.versionVerb(),
+		c.verifyVerb(), c.pruneVerb(), c.pinVerb(), c.unpinVerb(), c.copyVerb(),
+		c.diffVerb(), c.digestVerb(), c.dbVerbs(), c.pluginVerbs(), c.completionVerb(), c.versionVerb(),
 	)
 	return root
 }
@@ -109,7 +110,26 @@ func (c *cli) options(report func(host.Progress), more ...host.Option) []host.Op
 	if folder := moduleCache(); folder != "" {
 		options = append(options, host.WithModuleCache(folder))
 	}
+	if folder := stateDir(); folder != "" {
+		options = append(options, host.WithStateDir(folder))
+	}
 	return append(options, more...)
+}
+
+// stateDir returns the folder of what this machine remembers of repositories; ""
+// when there is none.
+func stateDir() string {
+	if folder := os.Getenv("ROCKSNAP_STATE_DIR"); folder != "" {
+		return folder
+	}
+	if folder := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(folder) { // any other is to be ignored
+		return filepath.Join(folder, "rocksnap")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".local", "state", "rocksnap")
 }
 
 // logger shows everything when asked to, and otherwise warnings, to people. With

@@ -15,9 +15,10 @@ func (c *cli) restoreVerb() *cobra.Command {
 	cmd := verb("restore [ID|latest]", "Make a database of a snapshot", `Makes a database of a snapshot, by default the latest. The target must be absent
 or an empty directory, and neither within the repository or the database's
 folder nor around them; afterwards it is the complete database, or as it was.
-An ID may be cut to an unambiguous beginning.
+An ID may be cut to an unambiguous beginning. A restore that was broken off goes
+on where it was when it is repeated.
 
-Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 12 key, 20 damage found,
 30 plugin refused or failed, 130 interrupted.`,
 		`  rocksnap restore --target restored
   rocksnap restore 019c2f6e --target /srv/orders`, cobra.MaximumNArgs(1),
@@ -79,6 +80,7 @@ type restoreDocument struct {
 	Target  string  `json:"target"`
 	Files   int     `json:"files"`
 	Bytes   int64   `json:"bytes"`
+	Resumed int64   `json:"bytes_resumed"` // beside bytes; an earlier attempt had fetched them
 	TotalMs float64 `json:"total_ms"`
 	Records uint64  `json:"records"`
 }
@@ -86,7 +88,7 @@ type restoreDocument struct {
 func (c *cli) printRestored(r *host.Restored) error {
 	if c.json {
 		return c.print(restoreDocument{
-			"rocksnap.restore/1", r.Snapshot.ID, r.Target, r.Files, r.Bytes, milliseconds(r.Duration), r.Records,
+			"rocksnap.restore/1", r.Snapshot.ID, r.Target, r.Files, r.Bytes, r.Resumed, milliseconds(r.Duration), r.Records,
 		})
 	}
 	t := c.table()
@@ -94,6 +96,9 @@ func (c *cli) printRestored(r *host.Restored) error {
 	t.row("target", r.Target)
 	t.row("files", r.Files)
 	t.row("bytes", size(r.Bytes))
+	if r.Resumed > 0 {
+		t.row("resumed", size(r.Resumed))
+	}
 	if r.Records > 0 {
 		t.row("records", r.Records)
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ROCKSNAP_CACHE_DIR", dbtest.Cache())
+			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("GORACE", "atexit_sleep_ms=10") // not a second for each command
 			executable, err := exec.LookPath("rocksnap")
 			env.Setenv("PLUGINS", filepath.Join(filepath.Dir(executable), "plugins"))
@@ -47,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"keep":      keep,
 			"flip":      flip,
 			"lock":      lock,
+			"agekey":    ageKey,
 			"interrupt": interrupt,
 		},
 	})
@@ -162,6 +165,14 @@ func lock(ts *testscript.TestScript, _ bool, args []string) {
 	db, err := rocks.OpenOffline(ts.MkAbs(args[0]))
 	ts.Check(err)
 	ts.Defer(func() { db.Close() })
+}
+
+// agekey FILE makes a private key, and sets RECIPIENT to its public one.
+func ageKey(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := age.GenerateX25519Identity()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(key.String()+"\n"), 0o600))
+	ts.Setenv("RECIPIENT", key.Recipient().String())
 }
 
 // interrupt SIGNAL FILE COMMAND... sends a signal as soon as the file exists, and

@@ -18,6 +18,7 @@ import (
 func (c *cli) snapshotVerb() *cobra.Command {
 	var strategy string
 	var labels, meta []string
+	var savepoint bool
 	cmd := verb("snapshot", "Take a snapshot", `Takes a snapshot of the database with the strategy that [snapshot] strategy or
 --strategy names. The database must not be open elsewhere; it is not changed,
 unless [snapshot] flush = "always" asks for it.
@@ -25,8 +26,11 @@ unless [snapshot] flush = "always" asks for it.
 Each --meta FILE travels with the snapshot as application metadata, under the
 file's base name; together they have at most 1 MiB.
 
+A savepoint holds all that it needs by itself, and no later snapshot builds on
+it. What a snapshot that was broken off has stored is not sent again.
+
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
-20 damage found, 30 plugin refused or failed, 130 interrupted.`,
+12 key, 20 damage found, 30 plugin refused or failed, 130 interrupted.`,
 		`  rocksnap snapshot
   rocksnap snapshot --strategy canonical --label release=1.4 --meta offsets.json`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
@@ -34,11 +38,13 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
 			if err != nil {
 				return err
 			}
+			o.Savepoint = savepoint
 			return c.snapshot(cmd, strategy, o)
 		})
 	cmd.Flags().StringVar(&strategy, "strategy", "", "strategy `NAME` instead of the configured one")
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`, shown in lists; repeatable")
 	cmd.Flags().StringArrayVar(&meta, "meta", nil, "`FILE` with application metadata; repeatable")
+	cmd.Flags().BoolVar(&savepoint, "savepoint", false, "keep it until it is removed by its id; it shares nothing with others")
 	c.completeStrategies(cmd)
 	return cmd
 }
@@ -90,7 +96,8 @@ func (c *cli) snapshot(cmd *cobra.Command, strategy string, o host.SnapshotOptio
 		return err
 	}
 	report, done := c.progress(true)
-	h, err := host.Open(cmd.Context(), cfg, c.options(report, access(cfg)...)...)
+	resumed := &resumption{report: report}
+	h, err := host.Open(cmd.Context(), cfg, c.options(resumed.watch, access(cfg)...)...)
 	if err != nil {
 		return err
 	}
@@ -100,7 +107,7 @@ func (c *cli) snapshot(cmd *cobra.Command, strategy string, o host.SnapshotOptio
 	if err != nil {
 		return err
 	}
-	return c.printSnapshot(m)
+	return c.printSnapshot(m, resumed.bytes.Load())
 }
 
 // loadFor reads the configuration with the strategy that a flag chooses, if given.
@@ -134,17 +141,19 @@ type snapshotDocument struct {
 	BytesFull   int64             `json:"bytes_full"`
 	BytesNew    int64             `json:"bytes_new"`
 	BytesReused int64             `json:"bytes_reused"`
+	Resumed     int64             `json:"bytes_resumed"` // of the new ones; an earlier attempt had stored them
+	Savepoint   bool              `json:"savepoint"`
 	PrepareMs   float64           `json:"prepare_ms"`
 	TotalMs     float64           `json:"total_ms"`
 	Epoch       uint64            `json:"epoch"`
 	Labels      map[string]string `json:"labels"`
 }
 
-func (c *cli) printSnapshot(m *host.Manifest) error {
+func (c *cli) printSnapshot(m *host.Manifest, resumed int64) error {
 	if c.json {
 		return c.print(snapshotDocument{
 			"rocksnap.snapshot/1", m.ID, m.Strategy.Name, m.Kind, m.Files, m.BytesFull, m.BytesNew, m.BytesReused,
-			m.PrepareMs, m.TotalMs, m.Epoch, filled(m.Labels),
+			resumed, m.Savepoint, m.PrepareMs, m.TotalMs, m.Epoch, filled(m.Labels),
 		})
 	}
 	t := c.table()
@@ -153,6 +162,9 @@ func (c *cli) printSnapshot(m *host.Manifest) error {
 	t.row("kind", m.Kind)
 	t.row("files", m.Files)
 	t.row("bytes", fmt.Sprintf("%s full, %s new, %s reused", size(m.BytesFull), size(m.BytesNew), size(m.BytesReused)))
+	if resumed > 0 {
+		t.row("resumed", size(resumed))
+	}
 	t.row("time", fmt.Sprintf("%.1f ms prepare, %.1f ms total", m.PrepareMs, m.TotalMs))
 	return t.flush()
 }

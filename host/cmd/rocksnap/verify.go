@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,43 +11,96 @@ import (
 )
 
 func (c *cli) verifyVerb() *cobra.Command {
-	var level string
-	cmd := verb("verify [ID...]", "Prove that snapshots are whole", `Verifies the named snapshots, or all of them. Each level includes those above:
-  catalog  every manifest decodes and follows its parent
-  objects  every object exists with its size
+	var level, sample, seen string
+	var repair bool
+	cmd := verb("verify [ID...]", "Prove that snapshots are whole, or repair them", `Verifies the repository, or the named snapshots. Each level includes those above:
+  catalog  every document is sound, and nobody has changed the history
+  objects  every object exists with its size and the store's checksum
   data     every object has its digest
   restore  every snapshot is restored into a temporary folder, opened and read
 
-Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
-130 interrupted.`,
+What nothing refers to is counted as orphans, and is no problem. The head names
+the newest entry; keep it elsewhere, and --seen tells whether history still
+contains it. With --sample 2/7, data and restore read the second of seven parts;
+seven runs read everything once.
+
+--repair stores damaged and missing files anew, if the database still has them or
+another object holds the same. It needs the database, which must not be open
+elsewhere. That all was healed is exit status 0.
+
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
+12 key, 20 damage found, 21 not repairable, 30 plugin refused, 130 interrupted.`,
 		`  rocksnap verify
-  rocksnap verify latest --level restore`, cobra.ArbitraryArgs,
+  rocksnap verify latest --level restore
+  rocksnap verify --level data --sample 2/7`, cobra.ArbitraryArgs,
 		func(cmd *cobra.Command, args []string) error {
-			report, done := c.progress(true)
-			r, err := c.repository(cmd.Context(), report)
+			part, err := host.ParseSample(sample)
 			if err != nil {
 				return err
 			}
-			verified, err := r.Verify(cmd.Context(), host.Level(level), args...)
-			done()
-			if err != nil {
-				return err
+			o := host.VerifyOptions{Level: host.Level(level), Sample: part, Seen: seen, Snapshots: args}
+			if repair {
+				return c.repair(cmd, o)
 			}
-			return c.printVerified(verified)
+			return c.verify(cmd, o)
 		})
 	cmd.Flags().StringVar(&level, "level", string(host.LevelObjects), "`LEVEL`: catalog, objects, data or restore")
-	cmd.ValidArgsFunction = c.snapshotIDs(1)
+	cmd.Flags().StringVar(&sample, "sample", "", "`N/T`: read the n-th of t parts of the data")
+	cmd.Flags().StringVar(&seen, "seen", "", "`SLOT:DIGEST`, the head of an earlier run, which history has to contain")
+	cmd.Flags().BoolVar(&repair, "repair", false, "store anew what is damaged or missing, as far as possible")
+	cmd.ValidArgsFunction = c.snapshotIDs(many)
 	completeLevel(cmd)
 	return cmd
 }
 
+func (c *cli) verify(cmd *cobra.Command, o host.VerifyOptions) error {
+	report, done := c.progress(true)
+	r, err := c.repository(cmd.Context(), report)
+	if err != nil {
+		return err
+	}
+	verified, failed := r.Verify(cmd.Context(), o)
+	done()
+	if verified == nil {
+		return failed
+	}
+	if err := c.printVerified(verified, o.Sample); err != nil {
+		return err
+	}
+	return errors.Join(found(verified), failed)
+}
+
+// found is the error for problems.
+func found(v *host.Verified) error {
+	if len(v.Problems) == 0 {
+		return nil
+	}
+	return &host.Problem{
+		Code: host.CodeDamaged, Err: fmt.Errorf("verify: found %s", count(len(v.Problems), "problem")),
+		Hint: "'rocksnap verify --repair' heals what the database still has; else restore from a snapshot that is not listed",
+	}
+}
+
 type verifyDocument struct {
-	Schema    string        `json:"schema"`
-	Level     host.Level    `json:"level"`
-	Snapshots int           `json:"snapshots"`
-	Objects   int           `json:"objects"`
-	Bytes     int64         `json:"bytes"`
-	Problems  []problemItem `json:"problems"`
+	Schema      string        `json:"schema"`
+	Level       host.Level    `json:"level"`
+	Sample      string        `json:"sample"` // "" for everything
+	Snapshots   int           `json:"snapshots"`
+	Objects     int           `json:"objects"`
+	Bytes       int64         `json:"bytes"`
+	Orphans     int           `json:"orphans"` // objects that nothing refers to
+	OrphanBytes int64         `json:"orphan_bytes"`
+	Head        string        `json:"head"` // for --seen
+	Passes      []passItem    `json:"passes"`
+	Problems    []problemItem `json:"problems"`
+}
+
+type passItem struct {
+	Level    host.Level `json:"level"`
+	Checked  int        `json:"checked"`
+	Bytes    int64      `json:"bytes"`
+	Left     int        `json:"left"` // to other runs of the sample
+	Problems int        `json:"problems"`
 }
 
 type problemItem struct {
@@ -56,39 +110,72 @@ type problemItem struct {
 	What     string `json:"what"`
 }
 
-// printVerified prints the result; problems are an error after that.
-func (c *cli) printVerified(v *host.Verified) error {
-	var err error
-	if c.json {
-		doc := verifyDocument{"rocksnap.verify/1", v.Level, v.Snapshots, v.Objects, v.Bytes, make([]problemItem, len(v.Problems))}
-		for i, p := range v.Problems {
-			doc.Problems[i] = problemItem(p)
-		}
-		err = c.print(doc)
-	} else {
-		err = c.printFindings(v)
+func newVerifyDocument(v *host.Verified, s host.Sample) verifyDocument {
+	doc := verifyDocument{
+		Schema: "rocksnap.verify/1", Level: v.Level, Snapshots: v.Snapshots, Objects: v.Objects, Bytes: v.Bytes,
+		Orphans: v.Orphans, OrphanBytes: v.OrphanBytes, Head: v.Head,
+		Passes: make([]passItem, len(v.Passes)), Problems: make([]problemItem, len(v.Problems)),
 	}
-	if err == nil && len(v.Problems) > 0 {
-		err = &host.Problem{
-			Code: host.CodeDamaged, Err: fmt.Errorf("verify: found %s", count(len(v.Problems), "problem")),
-			Hint: "restore from a snapshot that is not listed; native-full, or incremental with full_every = 1 once, stores everything anew",
-		}
+	if s.Of > 0 {
+		doc.Sample = s.String()
 	}
-	return err
+	for i, p := range v.Passes {
+		doc.Passes[i] = passItem(p)
+	}
+	for i, p := range v.Problems {
+		doc.Problems[i] = problemItem(p)
+	}
+	return doc
 }
 
-func (c *cli) printFindings(v *host.Verified) error {
-	if len(v.Problems) == 0 {
-		_, err := fmt.Fprintf(c.out, "verified %s, %s, %s: no problem (level %s)\n",
-			count(v.Snapshots, "snapshot"), count(v.Objects, "object"), size(v.Bytes), v.Level)
-		return err
+func (c *cli) printVerified(v *host.Verified, s host.Sample) error {
+	if c.json {
+		return c.print(newVerifyDocument(v, s))
 	}
 	t := c.table()
-	t.row("SNAPSHOT", "FILE", "OBJECT", "PROBLEM")
+	t.passes(v)
+	if len(v.Problems) > 0 {
+		t.row("SNAPSHOT", "FILE", "OBJECT", "PROBLEM")
+	}
 	for _, p := range v.Problems {
-		t.row(dash(p.Snapshot), dash(p.File), dash(p.Object), strings.ReplaceAll(p.What, "\n", "; "))
+		t.row(problemItem(p).cells()...)
+	}
+	if len(v.Problems) > 0 {
+		t.row()
+	}
+	for _, line := range verdict(v) {
+		t.row(line)
 	}
 	return t.flush()
+}
+
+// passes writes what was done at each level, as a table of its own.
+func (t table) passes(v *host.Verified) {
+	t.row("LEVEL", "CHECKED", "BYTES", "LEFT", "PROBLEMS")
+	for _, p := range v.Passes {
+		t.row(p.Level, p.Checked, size(p.Bytes), p.Left, p.Problems)
+	}
+	t.row()
+}
+
+func (p problemItem) cells() []any {
+	return []any{dash(p.Snapshot), dash(p.File), dash(p.Object), strings.ReplaceAll(p.What, "\n", "; ")}
+}
+
+// verdict sums a verification up.
+func verdict(v *host.Verified) []string {
+	var lines []string
+	if len(v.Problems) == 0 {
+		lines = append(lines, fmt.Sprintf("verified %s, %s, %s: no problem (level %s)",
+			count(v.Snapshots, "snapshot"), count(v.Objects, "object"), size(v.Bytes), v.Level))
+	}
+	if v.Orphans > 0 {
+		lines = append(lines, fmt.Sprintf("orphans: %s, %s; 'rocksnap prune --sweep' deletes them", count(v.Orphans, "object"), size(v.OrphanBytes)))
+	}
+	if v.Head != "" {
+		lines = append(lines, "head: "+v.Head)
+	}
+	return lines
 }
 
 // dash stands for an empty cell.

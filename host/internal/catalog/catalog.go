@@ -52,14 +52,19 @@ func (c *Catalog) Format() Format { return c.format }
 // comes with Slot 0, ends it.
 func (c *Catalog) Snapshots(ctx context.Context) iter.Seq2[Summary, error] {
 	return func(yield func(Summary, error) bool) {
-		for e, err := range c.entries(ctx, c.readHead) {
+		s, err := c.survey(ctx)
+		if err != nil {
+			yield(Summary{}, err)
+			return
+		}
+		for r := range s.present() {
 			switch {
-			case err != nil:
-				if !yield(Summary{Slot: e.slot}, err) {
+			case r.err != nil:
+				if !yield(Summary{Slot: r.slot}, r.err) {
 					return
 				}
-			case e.manifest != nil:
-				if !yield(e.manifest.Summary, nil) {
+			case r.entry.manifest != nil:
+				if !yield(r.entry.manifest.Summary, nil) {
 					return
 				}
 			}
@@ -75,7 +80,7 @@ func (c *Catalog) Manifest(ctx context.Context, slot uint64) (*Manifest, error) 
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
 	if e.manifest == nil {
-		return nil, fmt.Errorf("read manifest: slot %d holds an epoch: %w", slot, fs.ErrNotExist)
+		return nil, fmt.Errorf("read manifest: slot %d holds no snapshot: %w", slot, fs.ErrNotExist)
 	}
 	return e.manifest, nil
 }
@@ -96,12 +101,32 @@ func (c *Catalog) Find(ctx context.Context, id string) (*Manifest, error) {
 	return c.Manifest(ctx, slot)
 }
 
+// latest reads backwards, so that it reads few entries, and all removals that
+// concern what it finds: they come later.
 func (c *Catalog) latest(ctx context.Context, _ string) (slot uint64, err error) {
 	places, err := c.places(ctx)
 	if err != nil {
 		return 0, err
 	}
+	for i, p := range slices.Backward(places) {
+		e, err := c.readHead(ctx, p)
+		switch {
+		case err != nil:
+			return 0, err
+		case e.removal != nil: // the newest says what all of them say
+			return c.latestKept(ctx, places[:i], e.removal.Removed)
+		case e.manifest != nil:
+			return e.slot, nil
+		}
+	}
+	return 0, fs.ErrNotExist
+}
+
+func (c *Catalog) latestKept(ctx context.Context, places []place, declared slots) (slot uint64, err error) {
 	for _, p := range slices.Backward(places) {
+		if declared.has(p.slot) {
+			continue
+		}
 		e, err := c.readHead(ctx, p)
 		if err != nil {
 			return 0, err
@@ -136,38 +161,4 @@ func (c *Catalog) byPrefix(ctx context.Context, prefix string) (slot uint64, err
 		return 0, fmt.Errorf("%w, but %w", fs.ErrNotExist, unread)
 	}
 	return 0, fs.ErrNotExist
-}
-
-// Check reads every entry whole, oldest first, and yields each manifest that is
-// sound. Whatever is wrong comes as an error that names the entry, with the
-// manifest when it can be read all the same and nil otherwise: damage, an entry
-// that does not continue the one before it, or a manifest from a stale epoch. The
-// sequence goes on after an error, except after one of the listing itself.
-func (c *Catalog) Check(ctx context.Context) iter.Seq2[*Manifest, error] {
-	return func(yield func(*Manifest, error) bool) {
-		var before *entry // the last one that could be read
-		var newest uint64 // epoch entry seen
-		for e, err := range c.entries(ctx, c.readWhole) {
-			if err == nil {
-				err = follows(before, e, newest)
-				before = e
-				newest = max(newest, e.term())
-			}
-			if (err != nil || e.manifest != nil) && !yield(e.manifest, err) {
-				return
-			}
-		}
-	}
-}
-
-// follows checks an entry against its predecessor, which is not there when its
-// slot was pruned, and against the newest epoch before it.
-func follows(before, e *entry, newest uint64) error {
-	if before != nil && before.slot+1 == e.slot && before.digest != e.parent() {
-		return &DamageError{e.name, fmt.Sprintf("it does not continue %s: history was changed", before.name)}
-	}
-	if e.term() < newest {
-		return &DamageError{e.name, fmt.Sprintf("it is of epoch %d, but stands after epoch %d", e.term(), newest)}
-	}
-	return nil
 }

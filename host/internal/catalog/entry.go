@@ -29,6 +29,7 @@ const (
 const (
 	typeManifest uint16 = 1
 	typeEpoch    uint16 = 2
+	typeRemoval  uint16 = 3
 )
 
 // header is the fixed part of an entry.
@@ -49,46 +50,35 @@ type epoch struct {
 }
 
 // entry is a decoded entry: a manifest, of which only the Summary is set when
-// just the head was read, or else an epoch.
+// just the head was read, an epoch, or a removal.
 type entry struct {
 	header
+	document
 	slot     uint64
 	name     string
-	digest   string // what the next entry holds as its Parent
-	manifest *Manifest
-	epoch    *epoch
+	digest   string    // what the next entry holds as its Parent
+	manifest *Manifest // nil unless it is one
+	epoch    *epoch    // nil unless it is one
+	removal  *removal  // nil unless it is one
 }
 
-// id tells entries of different publishers apart.
-func (e *entry) id() string {
-	if e.manifest != nil {
-		return e.manifest.ID
-	}
-	return e.epoch.Writer
+// document is what every type of entry says.
+type document interface {
+	id() string                           // tells entries of different publishers apart
+	term() uint64                         // the epoch that it belongs to, 0 for none
+	parent() string                       // digest of the entry before
+	home() (slot uint64, database string) // the place that it was written for
 }
 
-// term returns the epoch that an entry belongs to.
-func (e *entry) term() uint64 {
-	if e.manifest != nil {
-		return e.manifest.Epoch
-	}
-	return e.epoch.Slot
-}
+func (s *Summary) id() string             { return s.ID }
+func (s *Summary) term() uint64           { return s.Epoch }
+func (s *Summary) parent() string         { return s.Parent }
+func (s *Summary) home() (uint64, string) { return s.Slot, s.Database }
 
-func (e *entry) parent() string {
-	if e.manifest != nil {
-		return e.manifest.Parent
-	}
-	return e.epoch.Parent
-}
-
-// home returns the place that an entry was written for.
-func (e *entry) home() (slot uint64, database string) {
-	if e.manifest != nil {
-		return e.manifest.Slot, e.manifest.Database
-	}
-	return e.epoch.Slot, e.epoch.Database
-}
+func (e *epoch) id() string             { return e.Writer }
+func (e *epoch) term() uint64           { return e.Slot }
+func (e *epoch) parent() string         { return e.Parent }
+func (e *epoch) home() (uint64, string) { return e.Slot, e.Database }
 
 // sealEntry lays out an entry around its two parts, which are within the limits.
 func sealEntry(kind uint16, head, body []byte) []byte {
@@ -153,7 +143,7 @@ func openHead(h header, data []byte) ([]byte, error) {
 	if sealOf(data, head) != [32]byte(data[sealAt:headerSize]) {
 		return nil, errors.New("digest of the head differs")
 	}
-	if h.layout > layout || (h.kind != typeManifest && h.kind != typeEpoch) {
+	if h.layout > layout || h.kind < typeManifest || h.kind > typeRemoval {
 		return nil, ErrVersion
 	}
 	return head, nil
@@ -182,15 +172,29 @@ func decodeHead(data []byte, size int64) (*entry, error) {
 		return nil, fmt.Errorf("it has %d bytes, not %d", size, h.size())
 	}
 	e := &entry{header: h, digest: entryDigest(data)}
-	if h.kind == typeEpoch {
+	return e, e.decodeHead(head)
+}
+
+func (e *entry) decodeHead(head []byte) error {
+	switch e.kind {
+	case typeEpoch:
 		e.epoch = new(epoch)
-		return e, decodeStrict(head, e.epoch)
+		e.document = e.epoch
+		return decodeStrict(head, e.epoch)
+	case typeRemoval:
+		e.removal = new(removal)
+		e.document = e.removal
+		if err := decodeStrict(head, e.removal); err != nil {
+			return err
+		}
+		return e.removal.validate()
 	}
 	e.manifest = new(Manifest)
+	e.document = &e.manifest.Summary
 	if err := decodeStrict(head, &e.manifest.Summary); err != nil {
-		return nil, err
+		return err
 	}
-	return e, e.manifest.Summary.validate()
+	return e.manifest.Summary.validate()
 }
 
 // decodeEntry decodes a whole entry and checks everything that can be known
@@ -241,9 +245,10 @@ func decodeJSON(r io.Reader, document any) error {
 	return nil
 }
 
-// pack compresses a detail into the body of an entry.
-func pack(d *Detail) ([]byte, error) {
-	text, err := json.Marshal(d)
+// pack encodes and compresses a document, such as the detail that is the body of
+// an entry.
+func pack(document any) ([]byte, error) {
+	text, err := json.Marshal(document)
 	if err != nil {
 		return nil, err
 	}
@@ -259,21 +264,21 @@ func pack(d *Detail) ([]byte, error) {
 
 // unpack is the reverse of pack. It decodes as a stream, so that the memory it
 // takes follows what is there and not what a frame claims.
-func unpack(body []byte, d *Detail) error {
+func unpack(body []byte, document any) error {
 	z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody))
 	if err != nil {
 		return err
 	}
 	defer z.Close()
-	return decodeJSON(io.LimitReader(z, maxBody), d)
+	return decodeJSON(io.LimitReader(z, maxBody), document)
 }
 
-// encodeHead encodes a manifest's summary or an epoch as the head of an entry.
+// encodeHead encodes the document of an entry as its head.
 func encodeHead(document any) ([]byte, error) {
 	head, err := json.Marshal(document)
 	if err == nil && len(head) > maxHead {
-		err = fmt.Errorf("summary of %d bytes is larger than %d; too many labels", len(head), maxHead)
+		err = fmt.Errorf("head of %d bytes is larger than %d; too many labels", len(head), maxHead)
 	}
 	return head, err
 }

@@ -25,13 +25,18 @@ type Format struct {
 	Version int       `json:"version"` // FormatVersion
 	ID      string    `json:"id"`      // UUID of the repository
 	Created time.Time `json:"created"` // by the creator's clock
-	Digest  string    `json:"digest"`  // of the other fields
+
+	Encrypted    bool              `json:"encrypted"`       // every snapshot in it is
+	SingleWriter bool              `json:"single_writer"`   // the store lets two creators of one name succeed: nothing keeps two hosts apart
+	Probe        map[string]string `json:"probe,omitempty"` // what the store was found to do, by check
+
+	Digest string `json:"digest"` // of the other fields
 }
 
-// Init makes a repository of a store. It fails with fs.ErrExist when the store
-// is one already.
-func Init(ctx context.Context, store blob.Store) (Format, error) {
-	f := Format{Format: formatKind, Version: FormatVersion, ID: uuid.NewString(), Created: time.Now().UTC()}
+// Init makes a repository of a store, with the properties that f names; it sets
+// the others. It fails with fs.ErrExist when the store is one already.
+func Init(ctx context.Context, store blob.Store, f Format) (Format, error) {
+	f.Format, f.Version, f.ID, f.Created = formatKind, FormatVersion, uuid.NewString(), time.Now().UTC()
 	data, err := sealDocument(&f, &f.Digest)
 	if err == nil {
 		err = createOwn(ctx, store, formatName, data)

@@ -20,11 +20,11 @@ func TestInit(t *testing.T) {
 	_, err = Open(t.Context(), store, "orders")
 	assert.ErrorIs(t, err, ErrNoRepository)
 
-	f, err := Init(t.Context(), store)
+	f, err := Init(t.Context(), store, Format{})
 	require.NoError(t, err)
 	assert.Equal(t, f, open(t, store).Format())
 
-	_, err = Init(t.Context(), store)
+	_, err = Init(t.Context(), store, Format{})
 	assert.ErrorIs(t, err, fs.ErrExist)
 	assert.Equal(t, f, open(t, store).Format())
 }
@@ -42,7 +42,7 @@ func TestInitWhoseAnswerIsLost(t *testing.T) {
 					return mode
 				}
 				return blob.Fault{}
-			}))
+			}), Format{})
 			require.NoError(t, err)
 			assert.Equal(t, f, open(t, store).Format())
 		})

@@ -43,6 +43,8 @@ type Summary struct {
 	PrepareMs   float64           `json:"prepare_ms"`   // synchronous phase
 	TotalMs     float64           `json:"total_ms"`     // until the seal
 	Labels      map[string]string `json:"labels,omitempty"`
+	Savepoint   bool              `json:"savepoint,omitempty"` // kept until it is removed by name; shares nothing
+	Keys        string            `json:"keys,omitempty"`      // names the set of recipients that can decrypt it; "" when it is not encrypted
 }
 
 // Strategy says what took a snapshot.
@@ -71,8 +73,9 @@ type Detail struct {
 	KeyGroups        *KeyGroups        `json:"keygroups,omitempty"`
 	ContentDigest    string            `json:"content_digest,omitempty"` // where it is known
 	Contents         []File            `json:"contents"`
-	State            map[string][]byte `json:"state,omitempty"` // of the strategy
-	Meta             map[string][]byte `json:"meta,omitempty"`  // given by the strategy and the application
+	State            map[string][]byte `json:"state,omitempty"`  // of the strategy
+	Meta             map[string][]byte `json:"meta,omitempty"`   // given by the strategy and the application
+	Sealed           []byte            `json:"sealed,omitempty"` // the rest, encrypted; see Conceal
 }
 
 // Family is a column family of the snapshot.
@@ -96,10 +99,11 @@ type File struct {
 	Kind     abi.Kind  `json:"kind"`
 	Scope    abi.Scope `json:"scope"`
 	Reused   bool      `json:"reused,omitempty"`
-	Object   string    `json:"object"` // name of the stored object
-	Size     int64     `json:"size"`   // bytes
-	Digest   string    `json:"digest"` // BLAKE3-256, hex
-	CRC32C   uint32    `json:"crc32c"` // Castagnoli
+	Object   string    `json:"object"`           // name of the stored object
+	Size     int64     `json:"size"`             // bytes of the file
+	Stored   int64     `json:"stored,omitempty"` // bytes of the object where they are not those of the file: it is encrypted
+	Digest   string    `json:"digest"`           // BLAKE3-256 of the object, hex
+	CRC32C   uint32    `json:"crc32c"`           // of the object, Castagnoli
 	Identity string    `json:"identity,omitempty"`
 
 	Number      uint64 `json:"number,omitempty"` // RocksDB's file number
@@ -114,4 +118,12 @@ type File struct {
 	Records    uint64 `json:"records,omitempty"`     // canonical only
 	FirstGroup uint32 `json:"first_group,omitempty"` // canonical only
 	LastGroup  uint32 `json:"last_group,omitempty"`  // canonical only
+}
+
+// ObjectSize returns the size of the object that holds the file, in bytes.
+func (f *File) ObjectSize() int64 {
+	if f.Stored > 0 {
+		return f.Stored
+	}
+	return f.Size
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,7 +27,7 @@ type memory struct {
 func remembered(t testing.TB) blob.Store {
 	t.Helper()
 	m := &memory{objects: map[string][]byte{}}
-	_, err := Init(t.Context(), m)
+	_, err := Init(t.Context(), m, Format{})
 	require.NoError(t, err)
 	return m
 }
@@ -88,9 +89,13 @@ func (m *memory) List(_ context.Context, prefix, after string) iter.Seq2[blob.In
 	}
 }
 
-func (m *memory) Delete(_ context.Context, name string) error {
+func (m *memory) Delete(_ context.Context, names ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.objects, name)
+	for _, name := range names {
+		delete(m.objects, name)
+	}
 	return nil
 }
+
+func (m *memory) Tidy(context.Context, time.Time) (blob.Tidied, error) { return blob.Tidied{}, nil }

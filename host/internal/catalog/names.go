@@ -42,6 +42,21 @@ func entriesPrefix(database string) string { return "db/" + database + "/entries
 
 func intentsPrefix(database string) string { return "db/" + database + "/intents/" }
 
+func notesPrefix(database string) string { return "db/" + database + "/notes/" }
+
+func clockPrefix(database string) string { return "db/" + database + "/clock/" }
+
+func pinsPrefix(database string) string { return "db/" + database + "/pins/" }
+
+// sessionOf returns the session that an object's name was minted for, or "".
+func sessionOf(object string) string {
+	base := object[strings.LastIndexByte(object, '/')+1:]
+	if dash := strings.LastIndexByte(base, '-'); dash > 0 && wellFormed(object) {
+		return base[:dash]
+	}
+	return ""
+}
+
 // entryName is of fixed width, so that names sort as their slots do.
 func entryName(database string, slot uint64) string {
 	return fmt.Sprintf("%s%020d", entriesPrefix(database), slot)
@@ -67,4 +82,11 @@ func isUUID(s string) bool {
 func isDigest(s string) bool {
 	raw, err := hex.DecodeString(s)
 	return err == nil && len(raw) == 32 && hex.EncodeToString(raw) == s
+}
+
+// IsEntry says whether a name is that of an entry of some catalog.
+func IsEntry(name string) bool {
+	i := strings.LastIndexByte(name, '/')
+	_, ok := parseSlot(name[i+1:])
+	return ok && strings.HasSuffix(name[:i+1], "/entries/")
 }

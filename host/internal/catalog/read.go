@@ -9,6 +9,7 @@ import (
 	"iter"
 	"slices"
 	"sync"
+	"time"
 )
 
 // parallel is how many entries are read at a time; the round trips of an object
@@ -23,11 +24,12 @@ const firstRead = 16 << 10
 type place struct {
 	slot uint64
 	name string
-	size int64 // bytes
+	size int64     // bytes
+	at   time.Time // when it was made, by the store's clock
 }
 
 func (c *Catalog) place(slot uint64) place {
-	return place{slot, entryName(c.database, slot), -1}
+	return place{slot: slot, name: entryName(c.database, slot), size: -1}
 }
 
 // after lists the entries in the slots after one, in order. Names that are no
@@ -41,7 +43,7 @@ func (c *Catalog) after(ctx context.Context, slot uint64) iter.Seq2[place, error
 				return
 			}
 			slot, ok := parseSlot(info.Name[len(prefix):])
-			if ok && !yield(place{slot, info.Name, info.Size}, nil) {
+			if ok && !yield(place{slot, info.Name, info.Size, info.Modified}, nil) {
 				return
 			}
 		}
@@ -59,44 +61,94 @@ func (c *Catalog) places(ctx context.Context) ([]place, error) {
 	return places, nil
 }
 
-// entries reads all entries, several at a time, and yields them in order. An
-// entry that was pruned since it was listed is passed over; one that cannot be
-// read yields a bare entry with the error. An error of the listing ends it.
-func (c *Catalog) entries(ctx context.Context, read func(context.Context, place) (*entry, error)) iter.Seq2[*entry, error] {
-	return func(yield func(*entry, error) bool) {
-		places, err := c.places(ctx)
-		if err != nil {
-			yield(&entry{}, err)
-			return
-		}
+// reading is what came of reading one entry: the entry, or why there is none.
+type reading struct {
+	place
+	entry *entry
+	err   error
+}
+
+// readAll reads entries, several at a time, and yields what came of each in order.
+// One that was deleted since it was listed is passed over.
+func (c *Catalog) readAll(ctx context.Context, places []place, read func(context.Context, place) (*entry, error)) iter.Seq[reading] {
+	return func(yield func(reading) bool) {
 		for batch := range slices.Chunk(places, parallel) {
-			if !readBatch(ctx, batch, read, yield) {
-				return
+			readings := make([]reading, len(batch))
+			var group sync.WaitGroup
+			for i, p := range batch {
+				group.Go(func() {
+					e, err := read(ctx, p)
+					readings[i] = reading{p, e, err}
+				})
+			}
+			group.Wait()
+			for _, r := range readings {
+				if !errors.Is(r.err, fs.ErrNotExist) && !yield(r) {
+					return
+				}
 			}
 		}
 	}
 }
 
-func readBatch(ctx context.Context, batch []place, read func(context.Context, place) (*entry, error), yield func(*entry, error) bool) bool {
-	entries := make([]*entry, len(batch))
-	errs := make([]error, len(batch))
-	var group sync.WaitGroup
-	for i, p := range batch {
-		group.Go(func() { entries[i], errs[i] = read(ctx, p) })
+// survey is the heads of all entries at one moment.
+type survey struct {
+	heads    []reading
+	declared slots           // what the newest removal entry says
+	pinned   map[uint64]bool // declared removed, but a pin keeps them
+}
+
+// survey reads the head of every entry, the removed ones too.
+func (c *Catalog) survey(ctx context.Context) (*survey, error) {
+	places, err := c.places(ctx)
+	if err != nil {
+		return nil, err
 	}
-	group.Wait()
-	for i, err := range errs {
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			entries[i] = &entry{slot: batch[i].slot, name: batch[i].name}
-		}
-		if !yield(entries[i], err) {
-			return false
+	s := &survey{heads: slices.Collect(c.readAll(ctx, places, c.readHead))}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for _, r := range s.heads {
+		if r.entry != nil && r.entry.removal != nil {
+			s.declared = r.entry.removal.Removed
 		}
 	}
-	return true
+	return s, c.keepPinned(ctx, s)
+}
+
+// keepPinned exempts what an operator has pinned before the removal was published:
+// neither knew of the other, and to keep too much is the better mistake.
+func (c *Catalog) keepPinned(ctx context.Context, s *survey) error {
+	if !slices.ContainsFunc(s.heads, func(r reading) bool { return s.declared.has(r.slot) }) {
+		return nil
+	}
+	s.pinned = make(map[uint64]bool)
+	for p, err := range c.pins(ctx, operatorPin) {
+		switch {
+		case errors.Is(err, ErrDamaged): // it names nothing that could be kept
+		case err != nil:
+			return err
+		default:
+			s.pinned[p.Slot] = true
+		}
+	}
+	return nil
+}
+
+// removed says whether readers pass over a slot.
+func (s *survey) removed(slot uint64) bool {
+	return s.declared.has(slot) && !s.pinned[slot]
+}
+
+// present yields what is not removed.
+func (s *survey) present() iter.Seq[reading] {
+	return func(yield func(reading) bool) {
+		for _, r := range s.heads {
+			if !s.removed(r.slot) && !yield(r) {
+				return
+			}
+		}
+	}
 }
 
 // readHead reads and decodes the head of an entry whose size is known.

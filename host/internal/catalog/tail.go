@@ -97,13 +97,15 @@ func (t *tail) publish(ctx context.Context, c claim) error {
 		if t.slot > last { // a slot that is taken settles what was sent for it
 			try, sent = 0, false
 		}
-		if found || err != nil {
+		if err != nil {
 			return unsettled(sent, err)
 		}
-		err = t.create(ctx, c)
+		if !found {
+			err = t.create(ctx, c)
+		}
 		switch {
 		case err == nil:
-			return nil
+			return t.stands(ctx, c)
 		case errors.Is(err, blob.ErrUnknownOutcome):
 			if !sent {
 				settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
@@ -129,6 +131,46 @@ func (t *tail) create(ctx context.Context, c claim) error {
 	}
 	t.slot, t.digest = t.slot+1, entryDigest(data)
 	return nil
+}
+
+// stands makes sure that the entry which was just created counts. Between reading
+// that a slot is free and taking it, any time may have passed: others may have
+// taken it, and prune may have removed what they put there. Then the name is free
+// once more, but a removal entry, which is never removed itself, says that
+// whatever stands in this slot is nothing.
+func (t *tail) stands(ctx context.Context, c claim) error {
+	void, refused, err := t.lookBehind(ctx, c)
+	for try := 1; try < tries && err != nil; try++ {
+		void, refused, err = t.lookBehind(ctx, c)
+	}
+	switch {
+	case err != nil:
+		return unsettled(true, err)
+	case !void:
+		return nil
+	case refused != nil:
+		return refused
+	}
+	return fmt.Errorf("slot %d was removed before it was taken", t.slot)
+}
+
+// lookBehind reads what comes after the entry in t.slot: whether a removal makes
+// that entry void, and what the claim's publisher has against the others.
+func (t *tail) lookBehind(ctx context.Context, c claim) (void bool, refused, err error) {
+	for p, err := range t.catalog.after(ctx, t.slot) {
+		if err != nil {
+			return false, nil, err
+		}
+		e, err := t.catalog.readHead(ctx, p)
+		if err != nil {
+			return false, nil, err
+		}
+		if refused == nil {
+			refused = c.refuse(e)
+		}
+		void = void || e.removal != nil && e.removal.Removed.has(t.slot)
+	}
+	return void, refused, nil
 }
 
 // unsettled marks an error that leaves the fate of a sent create open. Being

@@ -18,6 +18,13 @@ func (m *Manifest) Validate() error {
 	if err := m.Summary.validate(); err != nil {
 		return err
 	}
+	if (m.Keys == "") != (m.Sealed == nil) {
+		return errors.New("it is half encrypted")
+	}
+	return m.validateDetail()
+}
+
+func (m *Manifest) validateDetail() error {
 	if err := validateFamilies(m.Families); err != nil {
 		return err
 	}
@@ -161,7 +168,7 @@ func (f *File) validate() error {
 		return fmt.Errorf("kind %d is unknown", f.Kind)
 	case f.Reused && f.Scope != abi.ScopeShared:
 		return errors.New("a private object is reused")
-	case f.Size < 0:
+	case f.Size < 0 || f.Stored < 0:
 		return errors.New("size is negative")
 	case f.Level < -1:
 		return errors.New("level is malformed")

@@ -15,8 +15,9 @@ type Writer struct {
 	catalog *Catalog
 	epoch   epoch
 
-	mu   sync.Mutex // guards tail, and makes sessions commit one after the other
-	tail tail
+	mu      sync.Mutex // guards the rest, and makes sessions commit one after the other
+	tail    tail
+	running map[string]bool // sessions
 }
 
 // Acquire makes the caller the one writer of the database, by taking the next
@@ -24,7 +25,7 @@ type Writer struct {
 // from now on. With [blob.ErrUnknownOutcome] the epoch may have been taken; the
 // caller just acquires again.
 func (c *Catalog) Acquire(ctx context.Context, owner Owner) (*Writer, error) {
-	w := &Writer{catalog: c, tail: tail{catalog: c}, epoch: epoch{
+	w := &Writer{catalog: c, tail: tail{catalog: c}, running: make(map[string]bool), epoch: epoch{
 		Version:  FormatVersion,
 		Writer:   uuid.NewString(),
 		Database: c.database,
@@ -53,7 +54,7 @@ func (w *Writer) encodeEpoch(slot uint64, parent string) ([]byte, error) {
 // Epoch returns the slot of the writer's epoch entry: its fencing token.
 func (w *Writer) Epoch() uint64 { return w.epoch.Slot }
 
-// Commit publishes a snapshot, and sets the manifest's Version, Slot, Epoch and
+// commit publishes a snapshot, and sets the manifest's Version, Slot, Epoch and
 // Parent. It is called once for a manifest. The outcomes are:
 //
 //  1. nil: the snapshot is committed and durable, exactly once.
@@ -64,9 +65,9 @@ func (w *Writer) Epoch() uint64 { return w.epoch.Slot }
 //     may be removed and its intent stays.
 //  4. any other error: nothing is committed.
 //
-// Commit itself never removes anything. Cancellation counts until the create has
+// It never removes anything. Cancellation counts until the create has
 // been sent.
-func (w *Writer) Commit(ctx context.Context, m *Manifest) error {
+func (w *Writer) commit(ctx context.Context, m *Manifest) error {
 	s := m.Summary
 	s.Version, s.Epoch = FormatVersion, w.epoch.Slot
 	err := m.Validate()

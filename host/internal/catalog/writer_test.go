@@ -28,7 +28,7 @@ func TestStaleWriterIsFencedForEver(t *testing.T) {
 	require.NoError(t, err)
 
 	for range 2 {
-		err := old.Commit(t.Context(), manifest())
+		err := old.commit(t.Context(), manifest())
 		require.ErrorIs(t, err, ErrFenced)
 		var fenced *FencedError
 		require.ErrorAs(t, err, &fenced)
@@ -37,7 +37,8 @@ func TestStaleWriterIsFencedForEver(t *testing.T) {
 		assert.ErrorContains(t, err, "epoch 3 of process 7 on web-2")
 	}
 	session := uuid.NewString()
-	require.ErrorIs(t, old.Announce(t.Context(), session), ErrFenced)
+	_, err = old.Begin(t.Context(), session)
+	require.ErrorIs(t, err, ErrFenced)
 
 	commit(t, next)
 	sound, errs := check(t, open(t, store))
@@ -52,7 +53,7 @@ func TestSuspendedWriterIsFencedByAManifestToo(t *testing.T) {
 	next := acquire(t, c)
 	commit(t, next)
 	require.NoError(t, store.Delete(t.Context(), entryName("orders", next.Epoch())))
-	err := old.Commit(t.Context(), manifest())
+	err := old.commit(t.Context(), manifest())
 	require.ErrorIs(t, err, ErrFenced)
 	assert.ErrorContains(t, err, "epoch 2 of an unknown process")
 }
@@ -62,7 +63,7 @@ func TestDamageInTheTailStopsACommit(t *testing.T) {
 	c := open(t, store)
 	w := acquire(t, c)
 	require.NoError(t, os.WriteFile(entryFile(root, 2), []byte("x"), 0o600))
-	require.ErrorIs(t, w.Commit(t.Context(), manifest()), ErrDamaged, "it might be a newer epoch")
+	require.ErrorIs(t, w.commit(t.Context(), manifest()), ErrDamaged, "it might be a newer epoch")
 	assert.EqualValues(t, 4, commit(t, acquire(t, c)).Slot)
 }
 
@@ -72,7 +73,7 @@ func TestSessionsOfOneProcessCommitSideBySide(t *testing.T) {
 	w := acquire(t, c)
 	var group sync.WaitGroup
 	for range 8 {
-		group.Go(func() { assert.NoError(t, w.Commit(t.Context(), manifest())) })
+		group.Go(func() { assert.NoError(t, w.commit(t.Context(), manifest())) })
 	}
 	group.Wait()
 	summaries, _ := list(t, c)
@@ -97,7 +98,7 @@ func TestRacingWritersLeaveOneThatCommits(t *testing.T) {
 				return
 			}
 			m := manifest()
-			err = w.Commit(t.Context(), m)
+			err = w.commit(t.Context(), m)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -128,12 +129,12 @@ func TestCommitRefusesBeforeItStores(t *testing.T) {
 	} {
 		m := manifest()
 		spoil(m)
-		assert.ErrorContains(t, w.Commit(t.Context(), m), want)
+		assert.ErrorContains(t, w.commit(t.Context(), m), want)
 		assert.Zero(t, m.Slot)
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	assert.ErrorIs(t, w.Commit(cancelled, manifest()), context.Canceled)
+	assert.ErrorIs(t, w.commit(cancelled, manifest()), context.Canceled)
 	assert.EqualValues(t, 2, commit(t, w).Slot, "nothing was stored")
 }
 
@@ -205,7 +206,7 @@ func TestCancelAfterTheCreateWasSent(t *testing.T) {
 		return blob.Fault{Mode: blob.Fail, Err: blob.ErrUnknownOutcome}
 	}
 	w := acquire(t, open(t, blob.Faulty(store, plan)))
-	require.NoError(t, w.Commit(ctx, manifest()), "it may have been committed, so it is seen through")
+	require.NoError(t, w.commit(ctx, manifest()), "it may have been committed, so it is seen through")
 	require.Error(t, ctx.Err())
 }
 
@@ -220,7 +221,7 @@ func TestAnswersThatNeverCome(t *testing.T) {
 	})))
 	silent = true
 	m := manifest()
-	assert.ErrorIs(t, w.Commit(t.Context(), m), blob.ErrUnknownOutcome)
+	assert.ErrorIs(t, w.commit(t.Context(), m), blob.ErrUnknownOutcome)
 	assert.Zero(t, m.Slot)
 }
 
@@ -304,7 +305,7 @@ func attempt(t *testing.T, store blob.Store) (*Writer, *Manifest, error) {
 	if err != nil {
 		return nil, m, errors.New("not acquired")
 	}
-	return w, m, w.Commit(t.Context(), m)
+	return w, m, w.commit(t.Context(), m)
 }
 
 // verdict compares a report with the store: the snapshot is there exactly once,
@@ -342,10 +343,14 @@ func TestIntents(t *testing.T) {
 	w := acquire(t, c)
 	commit(t, w)
 	first, second := uuid.NewString(), uuid.NewString()
-	require.NoError(t, w.Announce(t.Context(), first))
-	require.NoError(t, w.Announce(t.Context(), second))
-	require.Error(t, w.Announce(t.Context(), first), "a session is announced once")
-	require.Error(t, w.Announce(t.Context(), "../x"))
+	one, err := w.Begin(t.Context(), first)
+	require.NoError(t, err)
+	two, err := w.Begin(t.Context(), second)
+	require.NoError(t, err)
+	_, err = w.Begin(t.Context(), first)
+	require.Error(t, err, "a session is announced once")
+	_, err = w.Begin(t.Context(), "../x")
+	require.Error(t, err)
 
 	announced := intents(t, c)
 	require.Len(t, announced, 2)
@@ -354,17 +359,17 @@ func TestIntents(t *testing.T) {
 	assert.EqualValues(t, 2, got.Slot)
 	assert.Equal(t, owner, got.Owner)
 
-	path := filepath.Join(root, filepath.FromSlash(w.intentName(second)))
+	path := filepath.Join(root, filepath.FromSlash(c.intentName(second)))
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	overwrite(t, path, bytes.Replace(data, []byte(`"epoch": 1`), []byte(`"epoch": 2`), 1))
-	_, err = c.readIntent(t.Context(), w.intentName(second))
+	_, err = c.readIntent(t.Context(), c.intentName(second))
 	assert.ErrorIs(t, err, ErrDamaged)
 
 	for range 2 {
-		require.NoError(t, w.Withdraw(t.Context(), first))
+		require.NoError(t, one.Close(t.Context(), nil))
 	}
-	require.NoError(t, w.Withdraw(t.Context(), second))
+	require.NoError(t, two.Close(t.Context(), errors.New("it failed before it stored anything")))
 	for range c.Intents(t.Context()) {
 		t.Fatal("an intent is left")
 	}

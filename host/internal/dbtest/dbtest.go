@@ -88,7 +88,8 @@ func Config(t testing.TB, path string, lines ...string) *config.Config {
 	require.NoError(t, os.WriteFile(file, []byte(text+strings.Join(lines, "\n")), 0o600))
 	cfg, err := config.Load(file)
 	require.NoError(t, err)
-	require.NoError(t, host.Init(t.Context(), cfg))
+	_, err = host.Init(t.Context(), cfg, host.InitOptions{SkipProbe: true})
+	require.NoError(t, err)
 	return cfg
 }
 

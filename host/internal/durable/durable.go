@@ -41,7 +41,7 @@ func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) error
 	}
 	err := Publish(tmp, path)
 	if err != nil {
-		_ = os.Remove(tmp) // gone already unless publishing failed
+		_ = Remove(tmp) // gone already unless publishing failed
 	}
 	return err
 }
@@ -50,21 +50,29 @@ func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) error
 // directory: call [SyncDir] once after the last of several. It fails with
 // fs.ErrExist when the path is taken; after any other error the file is gone.
 func CreateFile(path string, perm fs.FileMode, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	f, err := newFile(path, perm)
 	if err != nil {
 		return err
 	}
-	err = write(f)
+	err = Change("write", path, func() error { return write(f) })
 	if err == nil {
-		err = f.Sync()
+		err = Change("sync", path, f.Sync)
 	}
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		_ = os.Remove(path) // the first error is the one to tell
+		_ = Remove(path) // the first error is the one to tell
 	}
 	return err
+}
+
+func newFile(path string, perm fs.FileMode) (f *os.File, err error) {
+	err = Change("create", path, func() (err error) {
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+		return err
+	})
+	return f, err
 }
 
 // Publish moves a synced file to a name that must be free, in the same file
@@ -80,10 +88,13 @@ func Publish(from, to string) error {
 	return publish(dir, from, to)
 }
 
-// syncer is the directory of an entry that changes.
-type syncer interface{ Sync() error }
+// directory is that of an entry that changes.
+type directory interface {
+	Name() string
+	Sync() error
+}
 
-func publish(dir syncer, from, to string) error {
+func publish(dir directory, from, to string) error {
 	err := link(from, to)
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) {
 		err = renameExclusive(from, to) // no hard links here, as on FAT
@@ -95,15 +106,15 @@ func publish(dir syncer, from, to string) error {
 }
 
 // link gives a file its new name and takes the old one away. A target that is
-// the very same file counts as a success: NFS repeats a request whose answer was
-// lost, and then finds its own link.
+// the very same file counts as a success, whatever the error says: NFS repeats a
+// request whose answer was lost, and then finds its own link.
 func link(from, to string) error {
-	err := os.Link(from, to)
-	if errors.Is(err, fs.ErrExist) && same(from, to) {
+	err := Link(from, to)
+	if err != nil && same(from, to) {
 		err = nil
 	}
 	if err == nil {
-		_ = os.Remove(from) // a second name left over does no harm
+		_ = Remove(from) // a second name left over does no harm
 	}
 	return err
 }
@@ -116,7 +127,9 @@ func same(a, b string) bool {
 
 // renameExclusive renames a file to a name that must be free.
 func renameExclusive(from, to string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	err := Change("rename", to, func() error {
+		return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	})
 	if errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("file system can neither link nor rename exclusively: %w", err)
 	}
@@ -141,7 +154,7 @@ func Rename(from, to string) error {
 	}
 	defer target.Close()
 	// os.Rename refuses to replace a directory, even an empty one.
-	if err := unix.Rename(from, to); err != nil {
+	if err := Change("rename", to, func() error { return unix.Rename(from, to) }); err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	if err := synced(target); err != nil {
@@ -167,7 +180,7 @@ func MkdirAll(dir string, perm fs.FileMode) error {
 	if err := MkdirAll(parent, perm); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return SyncDir(parent)
@@ -180,12 +193,14 @@ func SyncDir(dir string) error {
 		return err
 	}
 	defer f.Close()
-	return f.Sync()
+	return syncDir(f)
 }
 
+func syncDir(dir directory) error { return Change("sync", dir.Name(), dir.Sync) }
+
 // synced syncs a directory of which an entry has changed.
-func synced(dir syncer) error {
-	if err := dir.Sync(); err != nil {
+func synced(dir directory) error {
+	if err := syncDir(dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsynced, err)
 	}
 	return nil

@@ -135,6 +135,7 @@ func TestPublishRepeated(t *testing.T) {
 
 type failingDir struct{ syncs int }
 
+func (*failingDir) Name() string  { return "failing" }
 func (d *failingDir) Sync() error { d.syncs++; return unix.EIO }
 
 // TestPublishUnsynced: an fsync that fails is told and not tried again.

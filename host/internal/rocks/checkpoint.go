@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 )
 
 // ErrCrossDevice reports a checkpoint directory into which the database's files
@@ -87,7 +89,7 @@ func (o *Offline) Checkpoint(dir string, flush Flush) error {
 		if err := o.copyTo(dir+unfinished, logs); err != nil {
 			return err
 		}
-		return os.Rename(dir+unfinished, dir)
+		return durable.Move(dir+unfinished, dir)
 	})
 }
 
@@ -109,8 +111,8 @@ func stage(path, dir string, build func() error) error {
 		err = syncCheckpoint(dir)
 	}
 	if err != nil {
-		os.RemoveAll(dir + unfinished)
-		os.RemoveAll(dir)
+		_ = durable.RemoveAll(dir + unfinished)
+		_ = durable.RemoveAll(dir)
 		return fmt.Errorf("checkpoint %s to %s: %w", path, dir, err)
 	}
 	return nil
@@ -123,26 +125,26 @@ const probed = ".probe"
 // would not do: two mounts of one device refuse links between them.
 func probeLink(path, dir string) error {
 	probe := dir + probed
-	err := os.Link(filepath.Join(path, "CURRENT"), probe)
+	err := durable.Link(filepath.Join(path, "CURRENT"), probe)
 	if errors.Is(err, syscall.EXDEV) {
 		return fmt.Errorf("%s and %s: %w", path, filepath.Dir(dir), ErrCrossDevice)
 	}
 	if err != nil {
 		return err
 	}
-	return os.Remove(probe)
+	return durable.Remove(probe)
 }
 
 // copyTo fills dir with links to the live files and copies of the others.
 func (o *Offline) copyTo(dir string, logs []string) error {
-	if err := os.RemoveAll(dir); err != nil {
+	if err := durable.RemoveAll(dir); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := durable.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
 	for _, name := range o.liveNames() {
-		if err := os.Link(filepath.Join(o.path, name), filepath.Join(dir, name)); err != nil {
+		if err := durable.Link(filepath.Join(o.path, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
@@ -162,7 +164,10 @@ func (o *Offline) copyTo(dir string, logs []string) error {
 	if err := o.copyFile(dir, o.set.Manifest, o.set.ManifestBytes); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "CURRENT"), []byte(o.set.Manifest+"\n"), 0o644)
+	return durable.CreateFile(filepath.Join(dir, "CURRENT"), 0o644, func(w io.Writer) error {
+		_, err := io.WriteString(w, o.set.Manifest+"\n")
+		return err
+	})
 }
 
 func (o *Offline) liveNames() []string {
@@ -185,12 +190,10 @@ func (o *Offline) copyFile(dir, name string, limit int64) error {
 		return err
 	}
 	defer from.Close()
-	to, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	return durable.CreateFile(filepath.Join(dir, name), 0o644, func(w io.Writer) error {
+		_, err := io.Copy(w, io.LimitReader(from, limit))
 		return err
-	}
-	_, err = io.Copy(to, io.LimitReader(from, limit))
-	return errors.Join(err, to.Close())
+	})
 }
 
 // syncCheckpoint makes dir durable. RocksDB 7.8 syncs neither the WALs that it
@@ -216,5 +219,5 @@ func syncPath(path string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(durable.Change("sync", path, f.Sync), f.Close())
 }

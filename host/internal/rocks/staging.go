@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
+
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 )
 
 // Staging returns the folder for the checkpoints of the database at dbPath:
@@ -88,13 +90,14 @@ const stagingTries = 100
 // newCheckpointDir makes an empty folder for a checkpoint.
 func newCheckpointDir(staging string) (c *CheckpointDir, err error) {
 	for range stagingTries {
-		if err = os.MkdirAll(staging, 0o755); err != nil {
+		err = durable.Change("mkdir", staging, func() error { return os.MkdirAll(staging, 0o755) })
+		if err != nil {
 			return nil, err
 		}
 		folder := filepath.Join(staging, CheckpointName())
 		// Nobody else may look in: a database may be kept from others by the
 		// mode of its own directory alone.
-		if err = os.Mkdir(folder, 0o700); err == nil {
+		if err = durable.Mkdir(folder, 0o700); err == nil {
 			c, err = lockCheckpoint(folder)
 		}
 		if err == nil || !taken(err) {
@@ -102,7 +105,7 @@ func newCheckpointDir(staging string) (c *CheckpointDir, err error) {
 		}
 	}
 	if err != nil {
-		os.Remove(staging) // fails while another session has a checkpoint there
+		_ = durable.Remove(staging) // fails while another session has a checkpoint there
 	}
 	return c, err
 }
@@ -132,8 +135,8 @@ func (c *CheckpointDir) Path() string { return filepath.Join(c.folder, "files") 
 // Remove removes the checkpoint, and the folder of checkpoints when it was the
 // last one.
 func (c *CheckpointDir) Remove() error {
-	err := errors.Join(os.RemoveAll(c.folder), c.lock.Close())
-	os.Remove(filepath.Dir(c.folder)) // fails while another session has one there
+	err := errors.Join(durable.RemoveAll(c.folder), c.lock.Close())
+	_ = durable.Remove(filepath.Dir(c.folder)) // fails while another session has one there
 	if err != nil {
 		return fmt.Errorf("remove checkpoint: %w", err)
 	}

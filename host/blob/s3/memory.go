@@ -1,0 +1,168 @@
+package s3
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// memory lends buffers within a budget of bytes. A reader never waits for one: it
+// holds others, and whoever would give theirs back may be waiting for it.
+type memory struct {
+	budget int64
+	free   *semaphore.Weighted
+	unit   int64     // bytes of a usual buffer
+	units  sync.Pool // of *buffer
+}
+
+// buffer holds the bytes of a part or a chunk.
+type buffer struct {
+	data  []byte
+	space []byte
+	cost  int64 // of the budget; 0 for one that is not lent
+}
+
+func newMemory(budget, unit int64) *memory {
+	budget = max(budget, unit)
+	return &memory{budget: budget, free: semaphore.NewWeighted(budget), unit: unit}
+}
+
+// take waits for a buffer of some size. One that is larger than the whole budget
+// takes all of it.
+func (m *memory) take(ctx context.Context, size int64) (*buffer, error) {
+	cost := min(size, m.budget)
+	if err := m.free.Acquire(ctx, cost); err != nil {
+		return nil, err
+	}
+	if size == m.unit {
+		return m.pooled(), nil
+	}
+	return &buffer{space: make([]byte, size), cost: cost}, nil
+}
+
+// try returns a usual buffer, or nil where the budget is used up.
+func (m *memory) try() *buffer {
+	if !m.free.TryAcquire(m.unit) {
+		return nil
+	}
+	return m.pooled()
+}
+
+func (m *memory) pooled() *buffer {
+	if b, ok := m.units.Get().(*buffer); ok {
+		return b
+	}
+	return &buffer{space: make([]byte, m.unit), cost: m.unit}
+}
+
+// give takes a buffer back.
+func (m *memory) give(b *buffer) {
+	if b.cost == 0 {
+		return
+	}
+	m.free.Release(b.cost)
+	if int64(len(b.space)) == m.unit {
+		m.units.Put(b)
+	}
+}
+
+// heads holds the buffers of 1 MiB that bodies begin with.
+var heads = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headSize) }}
+
+// source is the body of an object on its way in. It ends when ctx does.
+type source struct {
+	ctx context.Context
+	r   io.Reader
+	buf *bufio.Reader
+}
+
+func newSource(ctx context.Context, r io.Reader) *source {
+	s := &source{ctx: ctx, r: r, buf: heads.Get().(*bufio.Reader)}
+	s.buf.Reset(readerFunc(s.read))
+	return s
+}
+
+func (s *source) close() {
+	s.buf.Reset(nil)
+	heads.Put(s.buf)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func (s *source) read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}
+
+// head returns the whole body, valid until close, where 1 MiB holds it.
+func (s *source) head() (body []byte, whole bool, err error) {
+	body, err = s.buf.Peek(headSize)
+	if err == io.EOF {
+		return body, true, nil
+	}
+	return nil, false, err
+}
+
+// fill reads as much as the buffer holds, and reports whether the body ended. It
+// does not use io.ReadFull, for which a body that was cut short has just ended.
+func (s *source) fill(b *buffer) (ended bool, err error) {
+	n := 0
+	for n < len(b.space) && err == nil {
+		var got int
+		got, err = s.buf.Read(b.space[n:])
+		n += got
+	}
+	b.data = b.space[:n]
+	if err == nil {
+		_, err = s.buf.Peek(1)
+	}
+	return err == io.EOF, ignoreEOF(err)
+}
+
+func ignoreEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// payload is the body of one request. The transport may go on reading it after
+// the request has ended; stop makes sure that it does not, as the bytes are about
+// to be overwritten.
+type payload struct {
+	mu    sync.Mutex
+	bytes *bytes.Reader
+	over  bool
+}
+
+var errOver = errors.New("the request is over")
+
+func (p *payload) Read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over {
+		return 0, errOver
+	}
+	return p.bytes.Read(b)
+}
+
+func (p *payload) Seek(offset int64, whence int) (int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes.Seek(offset, whence)
+}
+
+func (p *payload) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+}

@@ -1,0 +1,310 @@
+package host_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"filippo.io/age"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/config"
+	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+)
+
+// repositories make a new repository for a database, each in another sort of
+// store, with further lines of configuration.
+var repositories = []struct {
+	store string
+	make  func(t testing.TB, path string, lines ...string) *config.Config
+}{
+	{"directory", dbtest.Config},
+}
+
+// eachCopy runs a test from every sort of store to every other.
+func eachCopy(t *testing.T, test func(t *testing.T, source, destination func(testing.TB, string, ...string) *config.Config)) {
+	for _, from := range repositories {
+		for _, to := range repositories {
+			t.Run(from.store+" to "+to.store, func(t *testing.T) { test(t, from.make, to.make) })
+		}
+	}
+}
+
+// newKey makes a key of age. It returns lines of configuration for who may only
+// encrypt, and for who has the identity too.
+func newKey(t *testing.T) (recipient, both string) {
+	t.Helper()
+	key, err := age.GenerateX25519Identity()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "key.txt")
+	require.NoError(t, os.WriteFile(file, []byte(key.String()+"\n"), 0o600))
+	recipient = "[repository.encryption]\nrecipients = [\"" + key.Recipient().String() + "\"]\n"
+	return recipient, recipient + "identity_file = \"" + file + "\"\n"
+}
+
+// named returns the configuration of a repository that has another name for the
+// database.
+func named(cfg *config.Config, name string) *config.Config {
+	other := *cfg
+	other.Repository.Name = name
+	return &other
+}
+
+// taken is a history: snapshots with the content digest that each restores to.
+type taken struct {
+	manifests []*host.Manifest
+	digests   []string
+}
+
+// history takes snapshots with each strategy, and in the end an increment.
+func history(t *testing.T, cfg *config.Config, path string) (h taken) {
+	t.Helper()
+	for i, strategy := range []string{"incremental", "canonical", "native-full", "incremental"} {
+		if i > 0 {
+			dbtest.Fill(t, path, "orders", uint64(i), 30)
+		}
+		h.manifests = append(h.manifests, snapshot(t, cfg, strategy))
+		h.digests = append(h.digests, dbtest.Digest(t, path))
+	}
+	require.NotZero(t, h.manifests[3].BytesReused)
+	return h
+}
+
+func (h taken) ids() []string {
+	var ids []string
+	for _, m := range h.manifests {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// requireCopied demands that a destination has the history and restores it.
+func (h taken) requireCopied(t *testing.T, cfg *config.Config) {
+	t.Helper()
+	require.Equal(t, h.ids(), listed(t, cfg))
+	for i, m := range h.manifests {
+		require.Equal(t, h.digests[i], dbtest.Digest(t, restore(t, cfg, m.ID)), m.Strategy.Name)
+	}
+	require.Empty(t, intents(t, cfg))
+}
+
+func copyAll(t *testing.T, from, to *config.Config) (*host.Copied, error) {
+	t.Helper()
+	return repository(t, from).Copy(t.Context(), repository(t, to), host.CopyOptions{})
+}
+
+// TestCopy copies a history between repositories that are encrypted or not.
+func TestCopy(t *testing.T) {
+	_, first := newKey(t)
+	_, second := newKey(t)
+	eachCopy(t, func(t *testing.T, source, destination func(testing.TB, string, ...string) *config.Config) {
+		for _, test := range []struct{ name, from, to string }{
+			{"plain", "", ""},
+			{"plain to encrypted", "", first},
+			{"encrypted to plain", first, ""},
+			{"same key", first, first},
+			{"another key", first, second},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				path := shapes[0].make(t)
+				from := source(t, path, test.from)
+				to := named(destination(t, path, test.to), "other")
+				h := history(t, from, path)
+				copied, err := copyAll(t, from, to)
+				require.NoError(t, err)
+				assert.Len(t, copied.Snapshots, len(h.manifests))
+				assert.Empty(t, copied.Present)
+				h.requireCopied(t, to)
+				requireSame(t, h, to, test.from == test.to)
+				requireNothingToCopy(t, h, from, to)
+			})
+		}
+	})
+}
+
+// requireSame demands that manifests of a copy differ from those of the source in
+// nothing but where they are.
+func requireSame(t *testing.T, h taken, to *config.Config, asIs bool) {
+	t.Helper()
+	for _, want := range h.manifests {
+		got, err := repository(t, to).Find(t.Context(), want.ID)
+		require.NoError(t, err)
+		assert.Equal(t, "other", got.Database)
+		assert.Equal(t, want.Created, got.Created)
+		assert.Equal(t, []any{want.Lineage, want.Kind, want.Strategy, want.Labels, want.State, want.Records, want.BytesFull, want.BytesReused, want.Base},
+			[]any{got.Lineage, got.Kind, got.Strategy, got.Labels, got.State, got.Records, got.BytesFull, got.BytesReused, got.Base})
+		for i, f := range want.Contents {
+			g := got.Contents[i]
+			assert.NotEqual(t, f.Object, g.Object)
+			assert.Equal(t, []any{f.Name, f.Size, f.Identity, f.Reused, f.Scope}, []any{g.Name, g.Size, g.Identity, g.Reused, g.Scope})
+			assert.Equal(t, asIs, f.Digest == g.Digest)
+		}
+		code, err := os.ReadFile(filepath.Join(to.Repository.Dir(), "modules", want.Strategy.Module+".wasm"))
+		require.NoError(t, err)
+		assert.NotEmpty(t, code)
+	}
+}
+
+// requireNothingToCopy demands that copying again stores nothing at all, so that
+// nobody is fenced in vain.
+func requireNothingToCopy(t *testing.T, h taken, from, to *config.Config) {
+	t.Helper()
+	before := footprints(t, to.Repository.Dir())
+	copied, err := copyAll(t, from, to)
+	require.NoError(t, err)
+	assert.Equal(t, &host.Copied{Present: h.ids()}, copied)
+	assert.Equal(t, before, footprints(t, to.Repository.Dir()))
+}
+
+// TestCopyChosen copies an increment without the snapshot that it was computed
+// against, and that one later.
+func TestCopyChosen(t *testing.T) {
+	path := shapes[0].make(t)
+	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
+	h := history(t, from, path)
+	last := h.manifests[3]
+	r := repository(t, from)
+	copied, err := r.Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: []string{"latest", last.ID[:30]}})
+	require.NoError(t, err)
+	require.Len(t, copied.Snapshots, 1)
+	assert.Equal(t, last.BytesFull, copied.Snapshots[0].BytesNew)
+	assert.Empty(t, copied.Snapshots[0].Base)
+	assert.Equal(t, last.Files, copied.Objects)
+	assert.Equal(t, last.BytesFull, copied.Bytes)
+	assert.Equal(t, h.digests[3], dbtest.Digest(t, restore(t, to, last.ID)))
+
+	copied, err = r.Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: []string{last.ID, h.manifests[0].ID}})
+	require.NoError(t, err)
+	assert.Equal(t, []string{last.ID}, copied.Present)
+	require.Len(t, copied.Snapshots, 1)
+	assert.Equal(t, last.ID, copied.Snapshots[0].Base, "the newest that has what it reuses")
+	assert.Equal(t, last.BytesReused, copied.Reused)
+	assert.Equal(t, h.digests[0], dbtest.Digest(t, restore(t, to, h.manifests[0].ID)))
+
+	_, err = r.Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: []string{"ffff"}})
+	require.Error(t, err)
+	assert.Equal(t, host.CodeFailed, host.CodeOf(err))
+}
+
+// TestCopyGoesOnIncrementally takes increments in the destination: of the same
+// database, and of one that was restored from there.
+func TestCopyGoesOnIncrementally(t *testing.T) {
+	_, key := newKey(t)
+	for name, lines := range map[string]string{"plain": "", "encrypted": key} {
+		t.Run(name, func(t *testing.T) {
+			path := shapes[0].make(t)
+			from, to := dbtest.Config(t, path), dbtest.Config(t, path, lines)
+			h := history(t, from, path)
+			_, err := copyAll(t, from, to)
+			require.NoError(t, err)
+			for _, path := range []string{path, restore(t, to, h.manifests[3].ID)} {
+				cfg := named(at(to, path), to.Repository.Name)
+				dbtest.Fill(t, path, "users", 9, 10)
+				m := snapshot(t, cfg, "incremental")
+				assert.GreaterOrEqual(t, m.BytesReused, h.manifests[3].BytesReused)
+				assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, cfg, m.ID)))
+			}
+		})
+	}
+}
+
+// TestCopyNeedsNoKey copies what is encrypted for the same recipients without the
+// identity, which anything else takes.
+func TestCopyNeedsNoKey(t *testing.T) {
+	recipient, both := newKey(t)
+	path := shapes[0].make(t)
+	from := dbtest.Config(t, path, recipient)
+	h := history(t, from, path)
+	same := dbtest.Config(t, path, recipient)
+	_, err := copyAll(t, from, same)
+	require.NoError(t, err)
+	withKey := *same
+	withKey.Repository.Encryption = dbtest.Config(t, path, both).Repository.Encryption
+	h.requireCopied(t, &withKey)
+
+	plain := dbtest.Config(t, path)
+	copied, err := copyAll(t, from, plain)
+	assert.Equal(t, host.CodeKey, host.CodeOf(err))
+	assert.NotEmpty(t, host.HintOf(err))
+	assert.Len(t, copied.Failed, len(h.manifests))
+	assert.Empty(t, listed(t, plain))
+
+	unable := *same
+	unable.Repository.Encryption.Recipients = nil
+	_, err = copyAll(t, from, &unable)
+	assert.Equal(t, host.CodeKey, host.CodeOf(err), "nothing is stored in plain in an encrypted repository")
+}
+
+// TestCopyDryRun foretells a copy and changes neither side.
+func TestCopyDryRun(t *testing.T) {
+	_, key := newKey(t)
+	for name, lines := range map[string]string{"plain": "", "encrypted": key} {
+		t.Run(name, func(t *testing.T) {
+			path := shapes[0].make(t)
+			from, to := dbtest.Config(t, path), dbtest.Config(t, path, lines)
+			h := history(t, from, path)
+			_, err := repository(t, from).Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: []string{h.manifests[0].ID}})
+			require.NoError(t, err)
+			before := []any{footprints(t, from.Repository.Dir()), footprints(t, to.Repository.Dir())}
+			told, err := repository(t, from).Copy(t.Context(), repository(t, to), host.CopyOptions{DryRun: true})
+			require.NoError(t, err)
+			assert.Equal(t, before, []any{footprints(t, from.Repository.Dir()), footprints(t, to.Repository.Dir())})
+			done, err := copyAll(t, from, to)
+			require.NoError(t, err)
+			assert.Equal(t, []any{told.Objects, told.Reused, told.Present, len(told.Snapshots)},
+				[]any{done.Objects, done.Reused, done.Present, len(done.Snapshots)})
+			if lines == "" {
+				assert.Equal(t, told.Bytes, done.Bytes)
+			}
+			for i := range told.Snapshots {
+				assert.Equal(t, []any{told.Snapshots[i].ID, told.Snapshots[i].Base, told.Snapshots[i].BytesNew},
+					[]any{done.Snapshots[i].ID, done.Snapshots[i].Base, done.Snapshots[i].BytesNew})
+			}
+		})
+	}
+}
+
+// TestCopyProgress looks at the last report, which says that all is done.
+func TestCopyProgress(t *testing.T) {
+	_, key := newKey(t)
+	for name, lines := range map[string][2]string{"plain": {}, "same key": {key, key}, "encrypted": {"", key}} {
+		t.Run(name, func(t *testing.T) {
+			path := shapes[0].make(t)
+			from, to := dbtest.Config(t, path, lines[0]), dbtest.Config(t, path, lines[1])
+			history(t, from, path)
+			var mu sync.Mutex
+			var last host.Progress
+			r, err := host.OpenRepository(t.Context(), from, host.WithProgress(func(p host.Progress) {
+				mu.Lock()
+				defer mu.Unlock()
+				last = p
+			}))
+			require.NoError(t, err)
+			_, err = r.Copy(t.Context(), repository(t, to), host.CopyOptions{})
+			require.NoError(t, err)
+			assert.Equal(t, "copy", last.Phase)
+			assert.NotZero(t, last.BytesTotal)
+			assert.Equal(t, last.BytesTotal, last.BytesDone)
+			assert.NotZero(t, last.BytesReused)
+		})
+	}
+}
+
+// observed opens the repository of a configuration through a store that tells of
+// every call.
+func observed(t *testing.T, cfg *config.Config, tell func(blob.Op)) *host.Repository {
+	t.Helper()
+	r, err := host.OpenRepository(t.Context(), cfg, host.WithStore(blob.Observe(store(t, cfg), tell)))
+	require.NoError(t, err)
+	return r
+}
+
+// stores tells the creation of a data object.
+func stores(op blob.Op) bool {
+	return op.Verb == blob.VerbCreate && op.Err == nil && strings.HasPrefix(op.Name, "objects/")
+}

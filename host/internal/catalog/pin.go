@@ -1,0 +1,210 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rocksnap/rocksnap/host/blob"
+)
+
+// Pin keeps a snapshot. One of an operator keeps it in the list, until it is taken
+// away; one of a reader keeps its objects, until it grows old.
+type Pin struct {
+	Version  int       `json:"version"` // FormatVersion
+	ID       string    `json:"id"`      // UUID, which also makes the name of the object unique for ever
+	Kind     string    `json:"kind"`    // "operator" or "reader"
+	Snapshot string    `json:"snapshot"`
+	Slot     uint64    `json:"slot"` // of the snapshot
+	Reason   string    `json:"reason,omitempty"`
+	Created  time.Time `json:"created"` // by the maker's clock; decides nothing
+	Owner    Owner     `json:"owner"`
+	Digest   string    `json:"digest"` // of the other fields
+}
+
+const (
+	operatorPin = "operator"
+	readerPin   = "reader"
+)
+
+// A reader renews its pin; one that was not renewed for so long, by the store's
+// clock, is of a reader that died. A reader that was merely suspended fails then,
+// and loses nothing but its time.
+const (
+	readerEvery = 10 * time.Minute
+	readerAge   = time.Hour
+)
+
+// ErrRemoved reports a snapshot that prune has removed from the list.
+var ErrRemoved = errors.New("removed by prune")
+
+// Pin keeps a snapshot until it is unpinned. It fails with [ErrRemoved] when prune
+// came first.
+func (c *Catalog) Pin(ctx context.Context, s *Summary, reason string, owner Owner) (Pin, error) {
+	return c.pin(ctx, operatorPin, s, reason, owner)
+}
+
+// pin makes a pin and then looks whether it came in time. Prune does it the other
+// way round, publishing first and then reading the pins, so one of them sees the
+// other.
+func (c *Catalog) pin(ctx context.Context, kind string, s *Summary, reason string, owner Owner) (Pin, error) {
+	p, err := c.putPin(ctx, Pin{Kind: kind, Snapshot: s.ID, Slot: s.Slot, Reason: reason, Owner: owner})
+	if err == nil {
+		if err = c.cameInTime(ctx, p); err != nil {
+			err = errors.Join(err, c.store.Delete(context.WithoutCancel(ctx), c.pinName(p.ID)))
+		}
+	}
+	if err != nil {
+		return Pin{}, fmt.Errorf("pin snapshot %s: %w", s.ID, err)
+	}
+	return p, nil
+}
+
+// putPin stores a pin under a name of its own.
+func (c *Catalog) putPin(ctx context.Context, p Pin) (Pin, error) {
+	p.Version, p.ID, p.Created = FormatVersion, uuid.NewString(), time.Now().UTC()
+	data, err := sealDocument(&p, &p.Digest)
+	if err == nil {
+		err = createOwn(ctx, c.store, c.pinName(p.ID), data)
+	}
+	return p, err
+}
+
+// cameInTime fails with [ErrRemoved] when the snapshot of a new pin was removed
+// before, unless an older pin keeps it.
+func (c *Catalog) cameInTime(ctx context.Context, pin Pin) error {
+	declared, err := c.removedSince(ctx, pin.Slot)
+	if err != nil || !declared.has(pin.Slot) {
+		return err
+	}
+	for p, err := range c.Pins(ctx) {
+		switch {
+		case errors.Is(err, ErrDamaged):
+		case err != nil:
+			return err
+		case p.Slot == pin.Slot && p.ID != pin.ID:
+			return nil
+		}
+	}
+	return ErrRemoved
+}
+
+// removedSince returns what the newest removal entry after a slot declares.
+func (c *Catalog) removedSince(ctx context.Context, slot uint64) (slots, error) {
+	var after []place
+	for p, err := range c.after(ctx, slot) {
+		if err != nil {
+			return nil, err
+		}
+		after = append(after, p)
+	}
+	var declared slots
+	for r := range c.readAll(ctx, after, c.readHead) {
+		if r.err != nil {
+			return nil, r.err // it may be a removal
+		}
+		if r.entry.removal != nil {
+			declared = r.entry.removal.Removed
+		}
+	}
+	return declared, nil
+}
+
+// Unpin takes away every operator's pin of a snapshot, and returns how many there
+// were.
+func (c *Catalog) Unpin(ctx context.Context, snapshot string) (int, error) {
+	var names []string
+	for p, err := range c.Pins(ctx) {
+		if err != nil {
+			return 0, fmt.Errorf("unpin snapshot %s: %w", snapshot, err)
+		}
+		if p.Snapshot == snapshot {
+			names = append(names, c.pinName(p.ID))
+		}
+	}
+	if len(names) == 0 {
+		return 0, nil
+	}
+	if err := c.store.Delete(ctx, names...); err != nil {
+		return 0, fmt.Errorf("unpin snapshot %s: %w", snapshot, err)
+	}
+	return len(names), nil
+}
+
+// Pins yields the operators' pins. One that cannot be read yields an error that
+// names it, and the sequence goes on; an error of the listing ends it.
+func (c *Catalog) Pins(ctx context.Context) iter.Seq2[Pin, error] { return c.pins(ctx, operatorPin) }
+
+func (c *Catalog) pins(ctx context.Context, kind string) iter.Seq2[Pin, error] {
+	return func(yield func(Pin, error) bool) {
+		for p, err := range c.allPins(ctx) {
+			if (err != nil || p.Kind == kind) && !yield(p.Pin, err) {
+				return
+			}
+		}
+	}
+}
+
+// datedPin is a pin with the time, by the store's clock, when it was made.
+type datedPin struct {
+	Pin
+	name string
+	at   time.Time
+}
+
+func (c *Catalog) allPins(ctx context.Context) iter.Seq2[datedPin, error] {
+	return documents(ctx, c.store, pinsPrefix(c.database), func(info blob.Info) (datedPin, error) {
+		p := datedPin{name: info.Name, at: info.Modified}
+		err := readDocument(ctx, c.store, info.Name, &p.Pin, &p.Digest)
+		if err == nil && c.pinName(p.ID) != info.Name {
+			err = &DamageError{info.Name, fmt.Sprintf("it was written for pin %s", p.ID)}
+		}
+		return p, err
+	})
+}
+
+func (c *Catalog) pinName(id string) string { return pinsPrefix(c.database) + id }
+
+// Hold keeps the objects of a snapshot for a reader, which calls release when it
+// is done. It fails with [ErrRemoved] when prune came first. In a store that cannot
+// be written there is no pin, and grace alone protects the reader: then the error
+// is that of the store, and release may be called all the same.
+func (c *Catalog) Hold(ctx context.Context, s *Summary, reason string, owner Owner) (release func(), err error) {
+	p, err := c.pin(ctx, readerPin, s, reason, owner)
+	if err != nil {
+		return func() {}, err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var renewing sync.WaitGroup
+	renewing.Go(func() { p = c.renew(ctx, p) })
+	return func() {
+		cancel()
+		renewing.Wait()
+		_ = c.store.Delete(context.WithoutCancel(ctx), c.pinName(p.ID)) // it grows old by itself
+	}, nil
+}
+
+// renew replaces a reader's pin by a new one from time to time, since a name is
+// never used twice, until ctx ends. It returns the last.
+func (c *Catalog) renew(ctx context.Context, p Pin) Pin {
+	tick := time.NewTicker(readerEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+		if ctx.Err() != nil {
+			return p
+		}
+		if next, err := c.putPin(ctx, p); err == nil { // else the old one holds for a while yet
+			_ = c.store.Delete(ctx, c.pinName(p.ID))
+			p = next
+		}
+	}
+}

@@ -1,0 +1,375 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rocksnap/rocksnap/host/blob"
+)
+
+// start runs an actor. After a crash it begins anew, knowing nothing.
+func (w *world) start(name string, live func(*process)) {
+	w.actors++
+	seed := w.random.Uint64()
+	go func() {
+		defer func() { w.actors-- }()
+		for life := uint64(0); ; life++ {
+			p := &process{world: w, name: name, random: rand.New(rand.NewPCG(seed, life))}
+			p.enter("start", name)
+			live(p)
+			if !p.dead || w.over {
+				return
+			}
+		}
+	}()
+}
+
+// goes says whether a process has more to do.
+func (p *process) goes() bool { return !p.dead && !p.calm }
+
+func (p *process) open(database string) *Catalog { return &Catalog{store: p, database: database} }
+
+func (p *process) uuid() string {
+	id, _ := uuid.NewRandomFromReader(random{p.random})
+	return id.String()
+}
+
+// random makes a reader of a source.
+type random struct{ *rand.Rand }
+
+func (r random) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return len(b), nil
+}
+
+// host takes snapshots until it is fenced, and then takes over again, perhaps.
+func host(database string) func(*process) {
+	return func(p *process) {
+		for p.goes() {
+			w, err := p.open(database).Acquire(context.Background(), Owner{Host: p.name})
+			for range 1 + p.random.IntN(4) {
+				if err == nil && p.goes() {
+					err = p.sessions(w)
+				}
+			}
+			time.Sleep(time.Duration(p.random.IntN(1000)) * time.Millisecond)
+		}
+	}
+}
+
+// sessions runs one session or two side by side. They take turns at what the
+// writer's mutex guards, because a mutex does not show that its owner waits.
+func (p *process) sessions(w *Writer) error {
+	turns := make(chan bool, 1)
+	ends := make(chan error, 2)
+	n := 1 + p.random.IntN(4)/3
+	for range n {
+		s := &simSession{process: p, id: p.uuid(), database: w.catalog.database, writer: w, epoch: w.Epoch(), turns: turns, using: map[string]bool{}}
+		go func() { ends <- s.take() }()
+	}
+	var err error
+	for range n {
+		if e := <-ends; e != nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// simSession takes one snapshot as a host does.
+type simSession struct {
+	*process
+	id       string
+	database string
+	writer   *Writer
+	epoch    uint64
+	turns    chan bool
+	run      *Session
+	base     *Manifest
+	using    map[string]bool
+}
+
+func (s *simSession) alone(do func() error) error {
+	s.turns <- true
+	s.enter("turn", s.id)
+	defer func() { <-s.turns }()
+	return do()
+}
+
+func (s *simSession) take() (err error) {
+	ctx := context.Background()
+	err = s.alone(func() (err error) { s.run, err = s.writer.Begin(ctx, s.id); return err })
+	if err != nil {
+		return err
+	}
+	s.model.sessions[s] = true
+	m, err := s.store(ctx)
+	if err == nil && s.random.IntN(8) == 0 {
+		err = errors.New("cancelled")
+	}
+	if err == nil {
+		s.model.books[s.database].attempts[m.ID] = true
+		err = s.alone(func() error { return s.run.Commit(ctx, m) })
+		if !s.process.dead {
+			s.tell("%s: session %s: committed in %d: %v", s.name, s.id, m.Slot, err)
+			s.model.books[s.database].report(m, err)
+		}
+	}
+	if !s.process.dead && !errors.Is(err, blob.ErrUnknownOutcome) {
+		delete(s.model.sessions, s)
+	}
+	closeErr := s.alone(func() error { return s.run.Close(ctx, err) })
+	delete(s.model.sessions, s)
+	if errors.Is(err, ErrFenced) {
+		s.model.done["fenced"]++
+		return err
+	}
+	_ = closeErr // what is left is swept
+	return nil
+}
+
+// store chooses a base and stores the files of the database.
+func (s *simSession) store(ctx context.Context) (*Manifest, error) {
+	if err := s.choose(ctx); err != nil {
+		return nil, err
+	}
+	m := &Manifest{Summary: Summary{
+		ID: s.id, Database: s.database, Kind: KindNative, Strategy: Strategy{Name: "incremental", ABI: "1.0"}, Created: time.Now(),
+	}}
+	if s.base != nil {
+		m.Base = s.base.ID
+	}
+	for i := range 3 {
+		identity := fmt.Sprintf("%s%02d", s.database, 4*s.random.IntN(3)+i)
+		f, err := s.keep(ctx, identity)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(m.Contents, func(o File) bool { return o.Name == f.Name }) {
+			m.Contents = append(m.Contents, f)
+		}
+	}
+	m.SumUp()
+	return m, nil
+}
+
+// choose picks a base among the newest snapshots.
+func (s *simSession) choose(ctx context.Context) error {
+	var list []Summary
+	for sum, err := range s.writer.catalog.Snapshots(ctx) {
+		if err != nil {
+			return err
+		}
+		list = append(list, sum)
+	}
+	if len(list) == 0 || s.random.IntN(6) == 0 {
+		return nil
+	}
+	base := list[max(0, len(list)-1-s.random.IntN(3))]
+	m, err := s.writer.catalog.Manifest(ctx, base.Slot)
+	if err != nil {
+		return err
+	}
+	if m.ID != base.ID {
+		return errors.New("the base is void")
+	}
+	s.base = m
+	for _, f := range m.Contents {
+		s.using[f.Object] = true
+	}
+	s.model.done["bases"]++
+	return nil
+}
+
+// keep finds or stores a file.
+func (s *simSession) keep(ctx context.Context, identity string) (File, error) {
+	if s.base != nil {
+		for _, f := range s.base.Contents {
+			if f.Identity == identity {
+				return s.reuse(ctx, f)
+			}
+		}
+	}
+	left, ok := s.run.Claim(identity)
+	if ok {
+		s.using[left.Object] = true
+	}
+	if ok && left.Whole() {
+		if _, err := s.process.Stat(ctx, left.Object); err == nil {
+			s.model.done["resumed"]++
+			return s.noted(ctx, identity, left.Object)
+		}
+	}
+	if ok && !left.Whole() {
+		err := s.send(ctx, identity, left.Object)
+		switch {
+		case err == nil:
+			s.model.done["resumed in the middle"]++
+			return s.noted(ctx, identity, left.Object)
+		case !errors.Is(err, fs.ErrExist):
+			return File{}, err
+		}
+	}
+	object := s.run.Mint()
+	s.using[object] = true
+	if s.random.IntN(3) == 0 {
+		if err := s.run.Note(ctx, Stored{Key: identity, Object: object, Size: int64(len(content(identity)))}); err != nil {
+			return File{}, err
+		}
+	}
+	if err := s.send(ctx, identity, object); err != nil {
+		return File{}, err
+	}
+	return s.noted(ctx, identity, object)
+}
+
+func (s *simSession) reuse(ctx context.Context, f File) (File, error) {
+	_, err := s.process.Stat(ctx, f.Object)
+	if errors.Is(err, fs.ErrNotExist) && !s.process.dead && s.epoch >= s.model.books[s.database].epoch {
+		s.model.violated("session %s misses object %s of its base %s", s.id, f.Object, s.base.ID)
+	}
+	return file(f.Identity, f.Object, true), err
+}
+
+func (s *simSession) send(ctx context.Context, identity, object string) error {
+	err := s.process.Create(ctx, object, strings.NewReader(content(identity)))
+	if errors.Is(err, blob.ErrUnknownOutcome) {
+		_, err = s.process.Stat(ctx, object)
+	}
+	return err
+}
+
+func (s *simSession) noted(ctx context.Context, identity, object string) (File, error) {
+	f := file(identity, object, false)
+	s.using[object] = true
+	time.Sleep(time.Duration(s.random.IntN(900)) * time.Millisecond)
+	return f, s.run.Note(ctx, Stored{Key: identity, Object: object, Size: f.Size, Stored: f.Size, Digest: f.Digest})
+}
+
+// reader restores snapshots, slowly.
+func reader(database string) func(*process) {
+	return func(p *process) {
+		ctx, c := context.Background(), p.open(database)
+		for p.goes() {
+			time.Sleep(time.Duration(p.random.IntN(2000)) * time.Millisecond)
+			m := p.find(ctx, c)
+			if m == nil {
+				continue
+			}
+			release, err := c.Hold(ctx, &m.Summary, "restore", Owner{Host: p.name})
+			if err != nil {
+				continue
+			}
+			h := &hold{process: p, manifest: m}
+			p.model.holds[h] = !p.dead
+			p.read(ctx, h)
+			delete(p.model.holds, h)
+			release()
+		}
+	}
+}
+
+// find picks the latest snapshot or any.
+func (p *process) find(ctx context.Context, c *Catalog) *Manifest {
+	id := Latest
+	if p.random.IntN(2) == 0 {
+		var ids []string
+		for s, err := range c.Snapshots(ctx) {
+			if err == nil {
+				ids = append(ids, s.ID)
+			}
+		}
+		if len(ids) > 0 {
+			id = pick(p.random, ids...)
+		}
+	}
+	m, err := c.Find(ctx, id)
+	if err != nil {
+		return nil
+	}
+	return m
+}
+
+func (p *process) read(ctx context.Context, h *hold) {
+	p.model.watch()
+	for range 1 + p.random.IntN(3) {
+		for _, f := range h.manifest.Contents {
+			data, err := readObject(ctx, p, f.Object, 1<<20)
+			switch {
+			case errors.Is(err, fs.ErrNotExist) && !h.expired:
+				p.model.violated("%s misses object %s of snapshot %s in slot %d, which it holds", p.name, f.Object, h.manifest.ID, h.manifest.Slot)
+			case err == nil && string(data) != content(f.Identity):
+				p.model.violated("%s reads %q for %s", p.name, data, f.Identity)
+			case err == nil:
+				p.model.done["objects read"]++
+			}
+		}
+		time.Sleep(time.Duration(p.random.IntN(40)) * time.Minute * time.Duration(p.random.IntN(2)))
+	}
+}
+
+// pruner prunes with whatever policy.
+func pruner(databases ...string) func(*process) {
+	return func(p *process) {
+		for p.goes() {
+			time.Sleep(time.Duration(p.random.IntN(3000)) * time.Millisecond)
+			o := PruneOptions{
+				Policy: pick(p.random, Policy{Last: 1}, Policy{Last: 1}, Policy{Last: 2}, Policy{}), Sweep: p.random.IntN(2) == 0,
+				Grace: pick(p.random, p.nature.graces...), DryRun: p.random.IntN(10) == 0, Owner: Owner{Host: p.name},
+			}
+			p.prune(p.open(pick(p.random, databases...)), o)
+		}
+	}
+}
+
+func (p *process) prune(c *Catalog, o PruneOptions) {
+	pruned, err := c.Prune(context.Background(), o)
+	p.tell("%s: pruned %s: %d objects: %v", p.name, c.database, pruned.Objects, err)
+	for _, err := range pruned.Damaged {
+		if !p.dead && !errors.Is(err, errFault) {
+			p.model.violated("%s finds damage: %v", p.name, err)
+		}
+	}
+}
+
+// operator pins, unpins and removes by name.
+func operator(database string) func(*process) {
+	return func(p *process) {
+		ctx, c := context.Background(), p.open(database)
+		mine := map[string]bool{}
+		pinned := p.model.books[database].pinned
+		for p.goes() {
+			time.Sleep(time.Duration(p.random.IntN(3000)) * time.Millisecond)
+			m := p.find(ctx, c)
+			if m == nil {
+				continue
+			}
+			switch {
+			case mine[m.ID] && p.random.IntN(2) == 0:
+				delete(mine, m.ID)
+				delete(pinned, m.ID)
+				_, err := c.Unpin(ctx, m.ID)
+				p.tell("%s: unpinned %s: %v", p.name, m.ID, err)
+			case p.random.IntN(4) == 0:
+				p.prune(c, PruneOptions{Remove: []string{m.ID}, Grace: pick(p.random, p.nature.graces...), Owner: Owner{Host: p.name}})
+			default:
+				_, err := c.Pin(ctx, &m.Summary, "", Owner{Host: p.name})
+				p.tell("%s: pinned %s in %d: %v", p.name, m.ID, m.Slot, err)
+				if err == nil && !p.dead {
+					mine[m.ID] = true
+					pinned[m.ID]++
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,364 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rocksnap/rocksnap/host/blob"
+)
+
+// Swept is what a sweep deleted, or would delete, and what it had to leave.
+type Swept struct {
+	Objects      int       // deleted
+	Bytes        int64     // that they took
+	ObjectsLater int       // that nothing refers to either, but that have to stay for now
+	BytesLater   int64     // that they take
+	FreeAt       time.Time // when the last of them may go, by the store's clock; zero when none waits for its age
+	Held         []string  // who keeps objects beyond that, in words
+	Damaged      []error   // documents that cannot be read; while there are any, no object is deleted
+}
+
+type sweepOptions struct {
+	now       time.Time // by the store's clock
+	grace     time.Duration
+	dry       bool
+	condemned []uint64 // of a dry run: slots of this catalog that would have been declared removed
+}
+
+// sweeper deletes objects that nothing refers to. It looks at all databases of the
+// repository, as they may share objects.
+//
+// The order of its steps is what makes it safe beside writers and readers, who know
+// nothing of it; DESIGN.md says why. Dead intents go first. Then it lists objects,
+// then intents, then pins and entries.
+type sweeper struct {
+	store   blob.Store
+	catalog *Catalog // whose database is pruned
+	sweepOptions
+
+	objects  map[string]blob.Info // all data objects
+	fate     map[string]fate      // of those that anybody refers to
+	sessions map[string]bool      // whose objects stay
+	dead     map[string]bool      // sessions whose intents go
+	entries  []string             // removed entries, to be deleted after the objects
+	strays   []string             // notes and pins that mean nothing any more
+	result   Swept
+}
+
+// fate is what a reference means for an object.
+type fate uint8
+
+const (
+	unreferenced fate = iota
+	waiting           // referred to by what is removed, but not for long enough or not for everybody
+	referenced        // by a snapshot that is there
+)
+
+func (c *Catalog) sweep(ctx context.Context, o sweepOptions) (Swept, error) {
+	s := &sweeper{
+		store: c.store, catalog: c, sweepOptions: o,
+		objects: make(map[string]blob.Info), fate: make(map[string]fate),
+		sessions: make(map[string]bool), dead: make(map[string]bool),
+	}
+	err := s.run(ctx)
+	return s.result, err
+}
+
+func (s *sweeper) run(ctx context.Context) error {
+	catalogs, err := s.databases(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range catalogs {
+		if err := s.bury(ctx, c); err != nil {
+			return err
+		}
+	}
+	for info, err := range s.store.List(ctx, "objects/", "") {
+		if err != nil {
+			return fmt.Errorf("list objects: %w", err)
+		}
+		s.objects[info.Name] = info
+	}
+	for _, c := range catalogs {
+		if err := s.survey(ctx, c); err != nil {
+			return err
+		}
+	}
+	return s.finish(ctx, s.garbage())
+}
+
+// databases returns the catalog of every database in the repository.
+func (s *sweeper) databases(ctx context.Context) ([]*Catalog, error) {
+	list := []*Catalog{s.catalog}
+	after := ""
+	for {
+		next := ""
+		for info, err := range s.store.List(ctx, "db/", after) {
+			if err != nil {
+				return nil, fmt.Errorf("list databases: %w", err)
+			}
+			next, _, _ = strings.Cut(strings.TrimPrefix(info.Name, "db/"), "/")
+			break
+		}
+		if next == "" {
+			return list, nil
+		}
+		if next != s.catalog.database {
+			list = append(list, &Catalog{store: s.store, database: next, format: s.catalog.format})
+		}
+		after = "db/" + next + "0" // sorts right behind everything in "db/<next>/"
+	}
+}
+
+// bury takes away the intents of sessions that can never commit, because their
+// epoch was replaced, once they are old enough that nobody may want to go on from
+// them. From then on nobody can adopt their objects.
+func (s *sweeper) bury(ctx context.Context, c *Catalog) error {
+	epoch, err := c.newestEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	var names, dead []string
+	for a, err := range c.intents(ctx) {
+		switch {
+		case errors.Is(err, ErrDamaged): // see spare
+		case err != nil:
+			return err
+		case a.Epoch < epoch && s.old(a.at):
+			names, dead = append(names, a.name), append(dead, a.Session)
+			s.dead[a.Session] = true
+		}
+	}
+	if len(dead) == 0 || s.dry {
+		return nil
+	}
+	// Before their notes: a note without an intent is adopted by nobody.
+	if err := s.store.Delete(ctx, names...); err != nil {
+		return fmt.Errorf("delete dead intents: %w", err)
+	}
+	return c.withdraw(ctx, dead...)
+}
+
+func (s *sweeper) old(at time.Time) bool { return !at.Add(s.grace).After(s.now) }
+
+// newestEpoch returns the largest epoch there is.
+func (c *Catalog) newestEpoch(ctx context.Context) (epoch uint64, err error) {
+	places, err := c.places(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range slices.Backward(places) {
+		e, err := c.readHead(ctx, p)
+		if errors.Is(err, ErrDamaged) {
+			continue // at worst a session is taken for alive
+		}
+		if err != nil {
+			return 0, err
+		}
+		if e.term() > 0 {
+			return e.term(), nil
+		}
+	}
+	return 0, nil
+}
+
+// survey finds out what one database refers to.
+func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
+	oldest, err := s.spare(ctx, c) // before the pins and the entries
+	if err != nil {
+		return err
+	}
+	held, err := s.readers(ctx, c)
+	if err != nil {
+		return err
+	}
+	ticks, err := s.aged(ctx, clockPrefix(c.database))
+	if err != nil {
+		return err
+	}
+	s.strays = append(s.strays, ticks...)
+	v, err := c.survey(ctx)
+	if err != nil {
+		return err
+	}
+	if c == s.catalog {
+		v.declared = v.declared.add(^uint64(0), s.condemned...) // of a dry run; else they are declared already
+	}
+	for r := range c.readAll(ctx, v.places(), c.readWhole) {
+		fate := referenced
+		if v.removed(r.slot) {
+			fate = s.removedFate(v, r.slot, oldest, held)
+		}
+		s.refer(r, fate)
+	}
+	return ctx.Err()
+}
+
+// spare keeps the objects of announced sessions, and of those that they adopt. It
+// returns the oldest of the slots that they knew when they were announced.
+func (s *sweeper) spare(ctx context.Context, c *Catalog) (oldest uint64, err error) {
+	notes, err := s.aged(ctx, notesPrefix(c.database)) // before the intents, which come before their notes
+	if err != nil {
+		return 0, err
+	}
+	announced := make(map[string]bool)
+	oldest = ^uint64(0)
+	for a, err := range c.intents(ctx) {
+		switch {
+		case errors.Is(err, ErrDamaged): // it may have named anything
+			s.result.Damaged = append(s.result.Damaged, err)
+			continue
+		case err != nil:
+			return 0, err
+		case s.dead[a.Session]:
+			continue
+		}
+		announced[a.Session] = true
+		oldest = min(oldest, a.Slot)
+		s.keep(c, a)
+	}
+	for _, name := range notes {
+		session := name[len(notesPrefix(c.database)):]
+		if len(session) > 36 && !announced[session[:36]] && len(s.result.Damaged) == 0 {
+			s.strays = append(s.strays, name)
+		}
+	}
+	return oldest, nil
+}
+
+// keep spares what an intent protects.
+func (s *sweeper) keep(c *Catalog, a announced) {
+	for _, session := range append(a.Adopts, a.Session) {
+		s.sessions[session] = true
+	}
+	s.result.Held = append(s.result.Held, fmt.Sprintf("session %s of %s, announced by %s at %s",
+		a.Session, c.database, a.Owner, a.at.UTC().Format(time.DateTime)))
+}
+
+// aged lists the objects under a prefix that are older than the grace.
+func (s *sweeper) aged(ctx context.Context, prefix string) ([]string, error) {
+	var names []string
+	for info, err := range s.store.List(ctx, prefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", prefix, err)
+		}
+		if s.old(info.Modified) {
+			names = append(names, info.Name)
+		}
+	}
+	return names, nil
+}
+
+// readers lists the slots of snapshots that somebody is reading. Pins of readers
+// that died are left for deletion.
+func (s *sweeper) readers(ctx context.Context, c *Catalog) (map[uint64]bool, error) {
+	held := make(map[uint64]bool)
+	for p, err := range c.allPins(ctx) {
+		switch {
+		case errors.Is(err, ErrDamaged):
+			s.result.Damaged = append(s.result.Damaged, err)
+		case err != nil:
+			return nil, err
+		case p.Kind == readerPin && !p.at.Add(readerAge).After(s.now):
+			s.strays = append(s.strays, p.name)
+		case p.Kind == readerPin:
+			held[p.Slot] = true
+		}
+	}
+	return held, nil
+}
+
+// removedFate says whether the objects of a removed snapshot have to wait: for the
+// grace, for a session that may have chosen it as base before it was removed, or
+// for a reader.
+func (s *sweeper) removedFate(v *survey, slot, oldest uint64, held map[uint64]bool) fate {
+	by, _ := v.declared.by(slot)
+	removal := slices.IndexFunc(v.heads, func(r reading) bool { return r.slot == by })
+	switch {
+	case by == ^uint64(0) && !s.old(s.now):
+		s.wait(s.now)
+		return waiting
+	case removal >= 0 && !s.old(v.heads[removal].at):
+		s.wait(v.heads[removal].at)
+		return waiting
+	case oldest < by || held[slot]:
+		return waiting
+	}
+	return unreferenced // a removal that was removed itself is older than the grace
+}
+
+// wait notes that something has to wait for the grace after a time.
+func (s *sweeper) wait(at time.Time) {
+	if free := at.Add(s.grace); free.After(s.result.FreeAt) {
+		s.result.FreeAt = free
+	}
+}
+
+// refer enters what an entry refers to.
+func (s *sweeper) refer(r reading, f fate) {
+	switch {
+	case f == unreferenced:
+		s.entries = append(s.entries, r.name)
+	case r.err != nil:
+		s.result.Damaged = append(s.result.Damaged, r.err)
+	case r.err == nil && r.entry.manifest != nil:
+		for i := range r.entry.manifest.Contents {
+			object := r.entry.manifest.Contents[i].Object
+			s.fate[object] = max(s.fate[object], f)
+		}
+	}
+}
+
+// garbage lists the objects to be deleted, and counts what has to wait.
+func (s *sweeper) garbage() []string {
+	var names []string
+	for name, info := range s.objects {
+		switch {
+		case s.fate[name] == referenced:
+			continue
+		case s.fate[name] == unreferenced && len(s.result.Damaged) == 0 && s.old(info.Modified) && !s.sessions[sessionOf(name)]:
+			names = append(names, name)
+			s.result.Objects++
+			s.result.Bytes += info.Size
+			continue
+		case s.fate[name] == unreferenced && !s.old(info.Modified):
+			s.wait(info.Modified)
+		}
+		s.result.ObjectsLater++
+		s.result.BytesLater += info.Size
+	}
+	slices.Sort(names)
+	return names
+}
+
+// deleteEach is how many names are deleted at a time.
+const deleteEach = 1000
+
+// finish deletes: objects before the entries that name them, so that whoever goes
+// on after a crash still knows who refers to what.
+func (s *sweeper) finish(ctx context.Context, garbage []string) error {
+	if s.dry {
+		return nil
+	}
+	if len(s.result.Damaged) > 0 {
+		s.entries = nil
+	}
+	for batch := range slices.Chunk(slices.Concat(garbage, s.strays, s.entries), deleteEach) {
+		if err := s.store.Delete(ctx, batch...); err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+	}
+	if _, err := s.store.Tidy(ctx, s.now.Add(-max(s.grace, tidyAge))); err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	return nil
+}
+
+// tidyAge is how old an unfinished upload gets: an upload that was killed is to be
+// resumed, perhaps after a weekend.
+const tidyAge = 7 * 24 * time.Hour

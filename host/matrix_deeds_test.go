@@ -1,0 +1,254 @@
+package host_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+)
+
+// deed is what a run of rocksnap does in a world, and is stopped at.
+type deed struct {
+	name    string
+	prepare func(testing.TB, *world)
+	do      func(ctx context.Context, w *world, repository, other blob.Store) error
+	// settle holds what the world shows against the deed's outcome, and enters
+	// what has to be there from now on.
+	settle func(testing.TB, *world, error)
+
+	calls, changes int // that a run takes at least
+}
+
+var deeds = []deed{
+	snapshotDeed("native-full", 30, 60),
+	snapshotDeed("incremental", 30, 60),
+	snapshotDeed("canonical", 25, 30),
+	restoreDeed("native-full", 10, 30),
+	restoreDeed("canonical", 8, 20),
+	resumeDeed("native-full", 8, 20),
+	resumeDeed("canonical", 8, 20),
+	pruneDeed(30, 20),
+	pinDeed(3, 3),
+	unpinDeed(3, 2),
+}
+
+// nothing is there to prepare.
+func nothing(testing.TB, *world) {}
+
+func snapshotDeed(strategy string, calls, changes int) deed {
+	return deed{
+		"snapshot " + strategy, nothing,
+		func(ctx context.Context, w *world, store, _ blob.Store) error {
+			_, err := w.snapshot(ctx, store, strategy, native...)
+			return err
+		},
+		settleSnapshot, calls, changes,
+	}
+}
+
+// settleSnapshot: a snapshot that was acknowledged is there, one that failed is
+// not, and one of which nobody knows may be.
+func settleSnapshot(t testing.TB, w *world, err error) {
+	var fresh []string
+	for _, id := range w.listed(t, w.store) {
+		if w.must[id] == "" {
+			fresh = append(fresh, id)
+		}
+	}
+	switch {
+	case err == nil:
+		require.Len(t, fresh, 1)
+	case errors.Is(err, blob.ErrUnknownOutcome):
+		require.LessOrEqual(t, len(fresh), 1)
+	default:
+		require.Empty(t, fresh, err)
+	}
+	for _, id := range fresh {
+		w.must[id] = w.now
+	}
+}
+
+// of returns the snapshot that a strategy has taken.
+func (w *world) of(strategy string) *host.Manifest {
+	return w.list[slices.IndexFunc(w.list, func(m *host.Manifest) bool { return m.Strategy.Name == strategy })]
+}
+
+const restored = "restored"
+
+func restoreDeed(strategy string, calls, changes int) deed {
+	return deed{
+		"restore " + strategy, nothing,
+		func(ctx context.Context, w *world, store, _ blob.Store) error {
+			r, err := host.OpenRepository(ctx, w.cfg, host.WithStore(store))
+			if err != nil {
+				return err
+			}
+			_, err = r.Restore(ctx, w.of(strategy).ID, w.target(restored))
+			return err
+		},
+		func(t testing.TB, w *world, err error) { settleRestore(t, w, w.of(strategy).ID, err) },
+		calls, changes,
+	}
+}
+
+// resumeDeed goes on from a restore that was broken off.
+func resumeDeed(strategy string, calls, changes int) deed {
+	d := restoreDeed(strategy, calls, changes)
+	d.name = "resume " + strategy
+	d.prepare = func(t testing.TB, w *world) {
+		opened := 0
+		err := d.do(t.Context(), w, blob.Faulty(w.store, func(c blob.Call) blob.Fault {
+			if isObject(c.Verb, c.Name) {
+				opened++
+			}
+			return blob.Fault{Mode: map[bool]blob.Mode{true: blob.Fail}[opened == 2]}
+		}), nil)
+		require.ErrorIs(t, err, blob.ErrFault)
+		require.Len(t, leftovers(t, w.target(restored)), 1)
+	}
+	return d
+}
+
+// settleRestore: the target is complete or absent, and absent it can be restored.
+func settleRestore(t testing.TB, w *world, id string, err error) {
+	target := w.target(restored)
+	if _, missing := os.Lstat(target); missing != nil {
+		require.Error(t, err)
+		_, err := w.repository(t, w.store).Restore(t.Context(), id, target)
+		require.NoError(t, err)
+	}
+	require.Equal(t, w.must[id], dbtest.Digest(t, target))
+	requireAlone(t, w.target(""), restored)
+	require.NoError(t, os.RemoveAll(target))
+}
+
+// pruneDeed removes two snapshots by name, and what the failed session left.
+func pruneDeed(calls, changes int) deed {
+	return deed{
+		"prune", nothing,
+		func(ctx context.Context, w *world, store, _ blob.Store) error {
+			return w.prune(ctx, store, w.of("native-full").ID, w.of("canonical").ID)
+		},
+		func(t testing.TB, w *world, err error) {
+			gone := []string{w.of("native-full").ID, w.of("canonical").ID}
+			if len(w.listed(t, w.store)) == len(w.must) {
+				require.Error(t, err)
+				w.requireSnapshots(t, w.store, w.must)
+				require.NoError(t, w.prune(t.Context(), w.store, gone...))
+			}
+			for _, id := range gone {
+				delete(w.must, id)
+			}
+		}, calls, changes,
+	}
+}
+
+func (w *world) prune(ctx context.Context, store blob.Store, ids ...string) error {
+	r, err := host.OpenRepository(ctx, w.cfg, host.WithStore(store))
+	if err != nil {
+		return err
+	}
+	_, err = r.Prune(ctx, host.PruneOptions{Remove: ids, Sweep: true})
+	return err
+}
+
+// pinDeed pins a snapshot. An acknowledged pin keeps it.
+func pinDeed(calls, changes int) deed {
+	return deed{
+		"pin", nothing,
+		func(ctx context.Context, w *world, store, _ blob.Store) error {
+			return w.pin(ctx, store)
+		},
+		func(t testing.TB, w *world, err error) {
+			id := w.of("canonical").ID
+			removed := w.prune(t.Context(), w.store, id)
+			if err == nil {
+				require.ErrorContains(t, removed, "pinned")
+			}
+			_, err = w.repository(t, w.store).Unpin(t.Context(), id)
+			if removed == nil {
+				require.Error(t, err, "it was removed")
+				delete(w.must, id)
+				return
+			}
+			require.NoError(t, err)
+		}, calls, changes,
+	}
+}
+
+// unpinDeed takes a pin away. Afterwards the snapshot can be removed.
+func unpinDeed(calls, changes int) deed {
+	return deed{
+		"unpin",
+		func(t testing.TB, w *world) { require.NoError(t, w.pin(t.Context(), w.store)) },
+		func(ctx context.Context, w *world, store, _ blob.Store) error {
+			r, err := host.OpenRepository(ctx, w.cfg, host.WithStore(store))
+			if err != nil {
+				return err
+			}
+			_, err = r.Unpin(ctx, w.of("canonical").ID)
+			return err
+		},
+		func(t testing.TB, w *world, err error) {
+			id := w.of("canonical").ID
+			if err != nil {
+				_, err = w.repository(t, w.store).Unpin(t.Context(), id)
+				require.NoError(t, err)
+			}
+			require.NoError(t, w.prune(t.Context(), w.store, id))
+			delete(w.must, id)
+		}, calls, changes,
+	}
+}
+
+func (w *world) pin(ctx context.Context, store blob.Store) error {
+	r, err := host.OpenRepository(ctx, w.cfg, host.WithStore(store))
+	if err != nil {
+		return err
+	}
+	_, err = r.Pin(ctx, w.of("canonical").ID, "keep")
+	return err
+}
+
+// copyDeed copies everything into another repository.
+func copyDeed(calls, changes int) deed {
+	return deed{
+		"copy", nothing,
+		func(ctx context.Context, w *world, store, other blob.Store) error {
+			return w.copy(ctx, store, other)
+		},
+		func(t testing.TB, w *world, err error) {
+			there := w.listed(t, w.other)
+			if err == nil {
+				require.Len(t, there, len(w.must))
+			}
+			arrived := maps.Clone(w.must)
+			maps.DeleteFunc(arrived, func(id, _ string) bool { return !slices.Contains(there, id) })
+			w.requireSnapshots(t, w.other, arrived)
+			require.NoError(t, w.copy(t.Context(), w.store, w.other))
+			w.requireSnapshots(t, w.other, w.must)
+			w.requirePruned(t, w.other)
+		}, calls, changes,
+	}
+}
+
+func (w *world) copy(ctx context.Context, from, to blob.Store) error {
+	source, err := host.OpenRepository(ctx, w.cfg, host.WithStore(from))
+	if err != nil {
+		return err
+	}
+	destination, err := host.OpenRepository(ctx, w.cfg, host.WithStore(to))
+	if err != nil {
+		return err
+	}
+	_, err = source.Copy(ctx, destination, host.CopyOptions{})
+	return err
+}

@@ -1,0 +1,111 @@
+package host_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/blob/dir"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
+)
+
+// matrix drives deeds through every failure of every operation.
+type matrix struct {
+	stage    stage
+	template *world
+}
+
+func newMatrix(t *testing.T, open provider) *matrix {
+	m := &matrix{}
+	m.stage.root = memory(t)
+	m.template = newWorld(t, m.folder(t), open)
+	t.Cleanup(durable.Intercept(m.stage.intercept))
+	return m
+}
+
+// memory returns a folder in memory where there is a file system for that: what
+// is stopped here are programs, not disks.
+func memory(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("/dev/shm", "rocksnap-test")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	return folder
+}
+
+func (m *matrix) folder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp(m.stage.root, "world")
+	require.NoError(t, err)
+	return folder
+}
+
+// run does a deed in a world of its own, with a fault in the calls of its stores
+// or in its changes of the file system, and then looks at what has become of the
+// world.
+func (m *matrix) run(t testing.TB, d deed, changes bool, f fault) *script {
+	t.Helper()
+	w := m.template.clone(t, m.folder(t))
+	d.prepare(t, w)
+	s := &script{fault: f}
+	repository, other := w.store, w.other
+	if changes {
+		m.stage.scripts.Store(w.folder, s)
+	} else {
+		repository, other = s.store(w.store), s.store(w.other)
+	}
+	err := d.do(t.Context(), w, repository, other)
+	m.stage.scripts.Delete(w.folder)
+	d.settle(t, w, err)
+	w.requireSnapshots(t, w.store, w.must)
+	w.requireNothingElse(t)
+	require.NoError(t, os.RemoveAll(w.folder))
+	return s
+}
+
+// each runs a deed once for each failure of each of its operations.
+func (m *matrix) each(t *testing.T, d deed, changes bool, floor, stride int) {
+	whole := m.run(t, d, changes, fault{})
+	require.GreaterOrEqual(t, len(whole.ops), floor)
+	for at := 1; at <= len(whole.ops); at += stride {
+		for _, kind := range []kind{stopped, lost, vanished, cut} {
+			if !possible(kind, whole.verb(at), changes) {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s %d", kind, at), func(t *testing.T) {
+				t.Parallel()
+				m.run(t, d, changes, fault{kind, at})
+			})
+		}
+	}
+}
+
+// possible tells whether a fault makes sense.
+func possible(k kind, verb string, change bool) bool {
+	switch k {
+	case vanished:
+		return !change && verb == string(blob.VerbCreate)
+	case cut:
+		return !change && (verb == string(blob.VerbOpen) || verb == string(blob.VerbList) || verb == string(blob.VerbDelete))
+	}
+	return true
+}
+
+// TestMatrixDirectory is the matrix of a repository in a directory.
+func TestMatrixDirectory(t *testing.T) {
+	m := newMatrix(t, func(t testing.TB, folder, name string) blob.Store {
+		s, err := dir.Create(filepath.Join(folder, name))
+		require.NoError(t, err)
+		return s
+	})
+	for _, d := range deeds {
+		t.Run(d.name+", calls", func(t *testing.T) { m.each(t, d, false, d.calls, 1) })
+		t.Run(d.name+", changes", func(t *testing.T) { m.each(t, d, true, d.changes, 1) })
+	}
+}

@@ -1,0 +1,256 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/secret"
+)
+
+// create stores an object, and finds out what became of it when no answer came
+// back. Names are never used twice, so an object of that name and size is ours and
+// whole.
+func (r *Repository) create(ctx context.Context, object string, body *meter) error {
+	err := r.store.Create(ctx, object, body)
+	if !errors.Is(err, blob.ErrUnknownOutcome) {
+		return err
+	}
+	info, err := r.store.Stat(ctx, object)
+	if err == nil && info.Size != body.size {
+		err = fmt.Errorf("object %s has %d bytes instead of %d: %w", object, info.Size, body.size, abi.EIO)
+	}
+	return err
+}
+
+// isMissing is what inspect says of an object that is not there.
+const isMissing = "is missing"
+
+// inspect says what is wrong with the object of a file, as far as the store can
+// tell without handing it out, or "".
+func (r *Repository) inspect(ctx context.Context, f *File) (what string, err error) {
+	info, err := r.store.Stat(ctx, f.Object)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return isMissing, nil
+	case err != nil:
+		return "", err
+	case info.Size != f.ObjectSize():
+		return fmt.Sprintf("has %d bytes instead of %d", info.Size, f.ObjectSize()), nil
+	case info.CRC32C != nil && *info.CRC32C != f.CRC32C:
+		return fmt.Sprintf("has checksum %08x by the store's account instead of %08x", *info.CRC32C, f.CRC32C), nil
+	}
+	return "", nil
+}
+
+// isThere says whether an object that an earlier session has left is whole.
+func (r *Repository) isThere(ctx context.Context, left catalog.Stored) bool {
+	f := File{Object: left.Object, Size: left.Size, Stored: left.Stored, CRC32C: left.CRC32C}
+	what, err := r.inspect(ctx, &f)
+	return what == "" && err == nil
+}
+
+// replace stores the object of a file again from a copy of the file. Nothing is
+// stored unless the copy has the digest that the object had.
+func (r *Repository) replace(ctx context.Context, f *File, path string) error {
+	if f.Stored > 0 {
+		return errEncrypted
+	}
+	local, err := openSame(f, path)
+	if err != nil {
+		return err
+	}
+	defer local.Close()
+	return r.create(ctx, f.Object, &meter{from: local})
+}
+
+// errEncrypted reports that an object cannot be made again: the same bytes are
+// never encrypted twice to the same.
+var errEncrypted = errors.New("it is encrypted, and only a new snapshot can store the file anew")
+
+// openSame opens a copy of a file that was stored as it is. Reading it fails at
+// its end, with [abi.ECONFLICT], unless it is what the object held.
+func openSame(f *File, path string) (io.ReadCloser, error) {
+	local, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &sameBytes{local, newMeter(local, nil), f}, nil
+}
+
+type sameBytes struct {
+	io.Closer
+	*meter
+	file *File
+}
+
+func (s *sameBytes) Read(p []byte) (int, error) {
+	n, err := s.meter.Read(p)
+	if err == io.EOF && (s.size != s.file.Size || s.digest() != s.file.Digest) {
+		err = fmt.Errorf("the file at hand is another than the one that was stored: %w", abi.ECONFLICT)
+	}
+	return n, err
+}
+
+// source is where an object can be had again. Reading it to its end proves it: it
+// fails with [abi.ECORRUPT] or [abi.ECONFLICT] unless it is what the object held.
+type source struct {
+	name string // for people to read
+	open func() (io.ReadCloser, error)
+}
+
+func (s source) prove() error {
+	body, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = io.Copy(io.Discard, body)
+	return err
+}
+
+// heal stores an object again that is missing or damaged. What there is of it goes
+// only once the source is proven.
+func (r *Repository) heal(ctx context.Context, object string, from source) error {
+	if err := from.prove(); err != nil {
+		return err
+	}
+	if err := r.store.Delete(ctx, object); err != nil {
+		return err
+	}
+	body, err := from.open()
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return r.create(ctx, object, &meter{from: body})
+}
+
+// open reads a file: the object that holds it, decrypted. The end of the stream is
+// an error unless every byte is as the manifest says.
+func (r *Repository) open(ctx context.Context, f *File, t *tally) (io.ReadCloser, error) {
+	if f.Stored == 0 {
+		return r.openStored(ctx, f, t.bytes)
+	}
+	stored, err := r.openStored(ctx, f, nil)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := r.decrypt(f, stored)
+	if err != nil {
+		return nil, errors.Join(err, stored.Close())
+	}
+	return &plainBody{Closer: stored, stored: stored, from: plain, file: f, moved: t.bytes}, nil
+}
+
+func (r *Repository) decrypt(f *File, stored io.Reader) (io.Reader, error) {
+	identities, err := r.keys.identities()
+	if err != nil {
+		return nil, err
+	}
+	plain, err := identities.Decrypt(stored)
+	if errors.Is(err, secret.ErrNoKey) {
+		// A damaged header looks like a wrong key, and the digest tells them apart.
+		if _, whole := io.Copy(io.Discard, stored); whole != nil {
+			err = whole
+		}
+	}
+	return plain, keyProblem("read "+f.Name, err)
+}
+
+// plainBody is what an encrypted object holds. It ends only when the object has
+// been read to its end, and was found to be whole.
+type plainBody struct {
+	io.Closer
+	stored, from io.Reader
+	file         *File
+	size         int64 // bytes so far
+	moved        func(n int)
+}
+
+func (b *plainBody) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.size += int64(n)
+	b.moved(n)
+	if err == io.EOF {
+		if _, whole := io.Copy(io.Discard, b.stored); whole != nil {
+			return n, whole
+		}
+		if b.size != b.file.Size {
+			return n, damaged(b.file, fmt.Sprintf("holds %d bytes instead of %d", b.size, b.file.Size))
+		}
+	}
+	if err != nil && err != io.EOF {
+		err = keyProblem("read "+b.file.Name, err)
+	}
+	return n, err
+}
+
+// openStored reads the object of a file as it is stored. The end of the stream is
+// an error unless every byte is as the manifest says. moved may be nil.
+func (r *Repository) openStored(ctx context.Context, f *File, moved func(n int)) (io.ReadCloser, error) {
+	body, err := r.store.Open(ctx, f.Object, 0, -1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, damaged(f, isMissing)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.Name, err)
+	}
+	return &checkedBody{Closer: body, meter: newMeter(&interruptible{ctx, body}, moved), file: f}, nil
+}
+
+// checkedBody fails at its end when the digest is wrong.
+type checkedBody struct {
+	io.Closer
+	*meter
+	file *File
+}
+
+func (b *checkedBody) Read(p []byte) (int, error) {
+	n, err := b.meter.Read(p)
+	switch {
+	case b.size > b.file.ObjectSize(), err == io.EOF && b.size < b.file.ObjectSize():
+		return n, damaged(b.file, fmt.Sprintf("has not its %d bytes", b.file.ObjectSize()))
+	case err == io.EOF && b.digest() != b.file.Digest:
+		return n, damaged(b.file, "has changed: its digest is wrong")
+	}
+	return n, err
+}
+
+// interruptible ends a copy soon after its context does.
+type interruptible struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (i *interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.from.Read(p)
+}
+
+// objectDamage is what is wrong with the object that holds a file.
+type objectDamage struct {
+	file *File
+	what string // as in "is missing"
+}
+
+// Error returns a line that names the file and the object.
+func (d *objectDamage) Error() string {
+	return fmt.Sprintf("%s: object %s %s: %v", d.file.Name, d.file.Object, d.what, abi.ECORRUPT)
+}
+
+// Unwrap returns [abi.ECORRUPT].
+func (d *objectDamage) Unwrap() error { return abi.ECORRUPT }
+
+// damaged reports an object that is not what its manifest says.
+func damaged(f *File, what string) error {
+	return problem(CodeDamaged, &objectDamage{f, what}, "'rocksnap verify --level data' lists every snapshot that is affected")
+}
