@@ -55,7 +55,7 @@ func TestDependencies(t *testing.T) {
 		{"config", nil, []string{"github.com/BurntSushi/toml"}},
 		{"host/blob", nil, []string{"golang.org/x/time"}},
 		{"host/blob/mem", nil, []string{"host/blob", "golang.org/x/time"}},
-		{"host/blob/s3", nil, []string{"host/blob", "golang.org/x/time", "github.com/aws", "golang.org/x/sync"}},
+		{"host/blob/s3", nil, []string{"host/blob", "golang.org/x/time", "github.com/aws", "golang.org/x/sync", "github.com/google/uuid"}},
 		{"host/blob/probe", nil, []string{"host/blob", "golang.org/x/time", "golang.org/x/sync", "github.com/google/uuid"}},
 		{"host/internal/secret", nil, []string{"filippo.io", "github.com/zeebo/blake3", "github.com/klauspost/cpuid/v2", "golang.org/x/crypto", "golang.org/x/sys"}},
 		{"host/blob/dir", nil, []string{"host/blob", "host/internal/durable", "golang.org/x/sys", "golang.org/x/time"}},

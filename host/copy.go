@@ -100,7 +100,7 @@ func (c *copying) chosen(ctx context.Context, refs []string) (list []Summary, er
 		for s, err := range c.from.catalog.Snapshots(ctx) {
 			switch {
 			case errors.Is(err, catalog.ErrDamaged):
-				c.leaveOut(fmt.Sprintf("in slot %d", s.Slot), damagedEntry(err))
+				c.leaveOut(entryOf(err), damagedEntry(err))
 			case err != nil:
 				return nil, fmt.Errorf("list source: %w", err)
 			default:
@@ -200,6 +200,15 @@ func (c *copying) snapshot(ctx context.Context, s *Summary) error {
 	}
 	p := &passage{copying: c, id: m.ID, lineage: m.Lineage, asIs: m.Keys == c.to.keys.id()}
 	return p.run(ctx, m)
+}
+
+// entryOf names the entry that is damaged.
+func entryOf(err error) string {
+	var d *catalog.DamageError
+	if errors.As(err, &d) {
+		return d.Object
+	}
+	return ""
 }
 
 func damagedEntry(err error) error {

@@ -183,6 +183,26 @@ func TestCopyLeavesOutWhatIsDamaged(t *testing.T) {
 	}
 }
 
+// TestCopyLeavesOutDamagedEntries damages a manifest where a list sees it, and where
+// only a reader does.
+func TestCopyLeavesOutDamagedEntries(t *testing.T) {
+	path := shapes[0].make(t)
+	from := dbtest.Config(t, path)
+	h := history(t, from, path)
+	ids, entry := h.ids(), entryOf(h.manifests[1])
+	for at, want := range map[int]string{1: entry, 3: ids[1]} {
+		t.Run(damages[at].name, func(t *testing.T) {
+			to := dbtest.Config(t, path)
+			defer damages[at].inflict(t, from, entry)()
+			copied, err := copyAll(t, from, to)
+			assert.Equal(t, host.CodePartial, host.CodeOf(err))
+			require.Len(t, copied.Failed, 1)
+			assert.Equal(t, want, copied.Failed[0].Snapshot)
+			assert.Equal(t, []string{ids[0], ids[2], ids[3]}, listed(t, to))
+		})
+	}
+}
+
 // TestCopyStoresAnewWhatIsDamaged damages an object in the destination, which the
 // next snapshot would share.
 func TestCopyStoresAnewWhatIsDamaged(t *testing.T) {

@@ -18,11 +18,11 @@ import (
 // deed is what a run of rocksnap does in a world, and is stopped at.
 type deed struct {
 	name    string
-	prepare func(testing.TB, *world)
+	prepare func(*testing.T, *world)
 	do      func(ctx context.Context, w *world, repository, other blob.Store) error
 	// settle holds what the world shows against the deed's outcome, and enters
 	// what has to be there from now on.
-	settle func(testing.TB, *world, error)
+	settle func(*testing.T, *world, error)
 
 	calls, changes int // that a run takes at least
 }
@@ -41,7 +41,7 @@ var deeds = []deed{
 }
 
 // nothing is there to prepare.
-func nothing(testing.TB, *world) {}
+func nothing(*testing.T, *world) {}
 
 func snapshotDeed(strategy string, calls, changes int) deed {
 	return deed{
@@ -56,7 +56,7 @@ func snapshotDeed(strategy string, calls, changes int) deed {
 
 // settleSnapshot: a snapshot that was acknowledged is there, one that failed is
 // not, and one of which nobody knows may be.
-func settleSnapshot(t testing.TB, w *world, err error) {
+func settleSnapshot(t *testing.T, w *world, err error) {
 	var fresh []string
 	for _, id := range w.listed(t, w.store) {
 		if w.must[id] == "" {
@@ -94,7 +94,7 @@ func restoreDeed(strategy string, calls, changes int) deed {
 			_, err = r.Restore(ctx, w.of(strategy).ID, w.target(restored))
 			return err
 		},
-		func(t testing.TB, w *world, err error) { settleRestore(t, w, w.of(strategy).ID, err) },
+		func(t *testing.T, w *world, err error) { settleRestore(t, w, w.of(strategy).ID, err) },
 		calls, changes,
 	}
 }
@@ -103,7 +103,7 @@ func restoreDeed(strategy string, calls, changes int) deed {
 func resumeDeed(strategy string, calls, changes int) deed {
 	d := restoreDeed(strategy, calls, changes)
 	d.name = "resume " + strategy
-	d.prepare = func(t testing.TB, w *world) {
+	d.prepare = func(t *testing.T, w *world) {
 		opened := 0
 		err := d.do(t.Context(), w, blob.Faulty(w.store, func(c blob.Call) blob.Fault {
 			if isObject(c.Verb, c.Name) {
@@ -118,7 +118,7 @@ func resumeDeed(strategy string, calls, changes int) deed {
 }
 
 // settleRestore: the target is complete or absent, and absent it can be restored.
-func settleRestore(t testing.TB, w *world, id string, err error) {
+func settleRestore(t *testing.T, w *world, id string, err error) {
 	target := w.target(restored)
 	if _, missing := os.Lstat(target); missing != nil {
 		require.Error(t, err)
@@ -137,7 +137,7 @@ func pruneDeed(calls, changes int) deed {
 		func(ctx context.Context, w *world, store, _ blob.Store) error {
 			return w.prune(ctx, store, w.of("native-full").ID, w.of("canonical").ID)
 		},
-		func(t testing.TB, w *world, err error) {
+		func(t *testing.T, w *world, err error) {
 			gone := []string{w.of("native-full").ID, w.of("canonical").ID}
 			if len(w.listed(t, w.store)) == len(w.must) {
 				require.Error(t, err)
@@ -167,7 +167,7 @@ func pinDeed(calls, changes int) deed {
 		func(ctx context.Context, w *world, store, _ blob.Store) error {
 			return w.pin(ctx, store)
 		},
-		func(t testing.TB, w *world, err error) {
+		func(t *testing.T, w *world, err error) {
 			id := w.of("canonical").ID
 			removed := w.prune(t.Context(), w.store, id)
 			if err == nil {
@@ -188,7 +188,7 @@ func pinDeed(calls, changes int) deed {
 func unpinDeed(calls, changes int) deed {
 	return deed{
 		"unpin",
-		func(t testing.TB, w *world) { require.NoError(t, w.pin(t.Context(), w.store)) },
+		func(t *testing.T, w *world) { require.NoError(t, w.pin(t.Context(), w.store)) },
 		func(ctx context.Context, w *world, store, _ blob.Store) error {
 			r, err := host.OpenRepository(ctx, w.cfg, host.WithStore(store))
 			if err != nil {
@@ -197,7 +197,7 @@ func unpinDeed(calls, changes int) deed {
 			_, err = r.Unpin(ctx, w.of("canonical").ID)
 			return err
 		},
-		func(t testing.TB, w *world, err error) {
+		func(t *testing.T, w *world, err error) {
 			id := w.of("canonical").ID
 			if err != nil {
 				_, err = w.repository(t, w.store).Unpin(t.Context(), id)
@@ -225,7 +225,7 @@ func copyDeed(calls, changes int) deed {
 		func(ctx context.Context, w *world, store, other blob.Store) error {
 			return w.copy(ctx, store, other)
 		},
-		func(t testing.TB, w *world, err error) {
+		func(t *testing.T, w *world, err error) {
 			there := w.listed(t, w.other)
 			if err == nil {
 				require.Len(t, there, len(w.must))

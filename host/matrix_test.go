@@ -49,7 +49,7 @@ func (m *matrix) folder(t testing.TB) string {
 // run does a deed in a world of its own, with a fault in the calls of its stores
 // or in its changes of the file system, and then looks at what has become of the
 // world.
-func (m *matrix) run(t testing.TB, d deed, changes bool, f fault) *script {
+func (m *matrix) run(t *testing.T, d deed, changes bool, f fault) *script {
 	t.Helper()
 	w := m.template.clone(t, m.folder(t))
 	d.prepare(t, w)

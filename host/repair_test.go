@@ -202,10 +202,12 @@ func TestRepairCanonical(t *testing.T) {
 // TestRepairEncrypted cannot make encrypted bytes again.
 func TestRepairEncrypted(t *testing.T) {
 	path := shapes[0].make(t)
-	cfg, _ := encrypted(t, path)
+	cfg, _ := withKey(t, path)
 	m := snapshot(t, cfg, "incremental")
 	damages[0].inflict(t, cfg, m.Contents[0].Object)
-	repaired, err := open(t, cfg, host.Offline()).Repair(t.Context(), host.VerifyOptions{Level: host.LevelObjects})
+	h := open(t, cfg, host.Offline())
+	repaired, err := h.Repair(t.Context(), host.VerifyOptions{Level: host.LevelObjects})
+	require.NoError(t, h.Close())
 	assert.Equal(t, host.CodeIrreparable, host.CodeOf(err), "%v", err)
 	require.Len(t, repaired.Left, 1)
 	assert.Contains(t, repaired.Left[0].How, "only a new snapshot")

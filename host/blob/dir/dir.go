@@ -21,9 +21,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,9 +52,8 @@ const (
 // number of goroutines and processes.
 type Store struct {
 	path string
-	root *os.Root               // for what is only looked up: it never leaves the directory
-	made sync.Map               // directories, relative to the root, that are known to be durable
-	sync func(dir string) error // makes the entries of a directory durable
+	root *os.Root // for what is only looked up: it never leaves the directory
+	made sync.Map // directories, relative to the root, that are known to be durable
 }
 
 var _ blob.Store = (*Store)(nil)
@@ -78,7 +79,7 @@ func Open(root string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", abs, cause(err))
 	}
-	s := &Store{path: abs, root: dir, sync: durable.SyncDir}
+	s := &Store{path: abs, root: dir}
 	_, _ = s.sweep(time.Now().Add(-tmpAge)) // what is left does no harm
 	return s, nil
 }
@@ -124,9 +125,9 @@ func (s *Store) Delete(ctx context.Context, names ...string) error {
 		}
 	}
 	touched, err := s.removeAll(ctx, names)
-	for dir := range touched {
+	for _, dir := range slices.Sorted(maps.Keys(touched)) {
 		// Also where all was gone: whoever removed it may not have synced yet.
-		if unsynced := s.sync(s.local(dir)); unsynced != nil && !missing(unsynced) {
+		if unsynced := durable.SyncDir(s.local(dir)); unsynced != nil && !missing(unsynced) {
 			err = errors.Join(err, fmt.Errorf("delete in %s: %w", dir, s.explain(unsynced)))
 		}
 	}

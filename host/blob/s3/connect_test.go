@@ -3,7 +3,6 @@ package s3_test
 import (
 	"encoding/pem"
 	"io/fs"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,7 +129,8 @@ func TestRefusals(t *testing.T) {
 func TestTLS(t *testing.T) {
 	server := storetest.Versity(t)
 	server.Env(t)
-	p := newProxy(t, server, httptest.NewTLSServer)
+	p := newProxy(t, server)
+	p.StartTLS()
 	o := server.Options()
 	o.Endpoint, o.PartSize = p.URL, partSize
 	_, err := s3.Open(t.Context(), o)

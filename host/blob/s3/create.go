@@ -23,9 +23,13 @@ import (
 // attemptKey names the metadata of an object by which its creator knows it again.
 const attemptKey = "rocksnap-attempt"
 
-// lookTime bounds the reading back after a lost answer. It does not end with the
+// The reading back after a lost answer, for about 25 s: the request may still be
+// on its way, or the server be putting parts together. It does not end with the
 // call: "perhaps" is worse for the caller than an answer that comes late.
-const lookTime = 30 * time.Second
+const (
+	lookTime  = 30 * time.Second
+	lookTries = 9
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -118,7 +122,8 @@ type claim struct {
 }
 
 // settle turns the end of a conditional write into one of the outcomes of Create.
-// unsure says that an answer was lost; then only the object itself can tell.
+// unsure says that an answer was lost; then only the object itself can tell. So it
+// is where the upload is gone, which somebody else has completed or removed.
 func (s *Store) settle(ctx context.Context, c claim, unsure bool, err error) error {
 	switch {
 	case err == nil:
@@ -130,7 +135,7 @@ func (s *Store) settle(ctx context.Context, c claim, unsure bool, err error) err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 	defer cancel()
-	mine, lookErr := s.owns(ctx, c)
+	mine, lookErr := s.look(ctx, c)
 	switch {
 	case lookErr == nil && mine && unsure:
 		return nil
@@ -140,6 +145,17 @@ func (s *Store) settle(ctx context.Context, c claim, unsure bool, err error) err
 		return err
 	}
 	return fmt.Errorf("%w: %w (and reading back: %w)", blob.ErrUnknownOutcome, s.explain(err), s.explain(lookErr))
+}
+
+// look waits for an object that may come, and reports whether it is the one that
+// was sent.
+func (s *Store) look(ctx context.Context, c claim) (mine bool, err error) {
+	for n := 1; ; n++ {
+		mine, err = s.owns(ctx, c)
+		if err == nil || !absent(err) || n == lookTries || sleep(ctx, s.pause, n) != nil {
+			return mine, err
+		}
+	}
 }
 
 // owns reports whether the object that is there is the one that was sent: by the

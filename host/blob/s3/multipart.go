@@ -24,8 +24,9 @@ import (
 // upload limits"). With growth as it is, 10,000 parts of 16 MiB and more hold
 // 5.2 TiB, and an object of 64 GiB has parts of up to 114 MiB.
 const (
-	maxParts = 10_000
-	growth   = 150 // parts until they are larger by the size of the first
+	maxParts  = 10_000
+	growth    = 150     // parts until they are larger by the size of the first
+	alignment = 1 << 20 // bytes, of the sizes in between
 )
 
 // completeTime is how long a server may take to put the parts together.
@@ -36,8 +37,6 @@ const completeTime = 10 * time.Minute
 func (s *Store) partBytes(n int32) int64 {
 	return s.partSize + s.partSize*int64(n-1)/growth/alignment*alignment
 }
-
-const alignment = 1 << 20
 
 // upload is a multipart upload that is under way.
 type upload struct {
@@ -60,7 +59,7 @@ func (s *Store) createLarge(ctx context.Context, key string, src *source, first 
 	}
 	if err := up.send(ctx, src, first); err != nil {
 		up.leave(ctx, err)
-		return err
+		return s.settle(ctx, up.claim, false, err)
 	}
 	return up.complete(ctx)
 }
@@ -227,7 +226,7 @@ func (u *upload) complete(ctx context.Context) error {
 // removed, as well as that can be done.
 func (u *upload) leave(ctx context.Context, err error) {
 	u.mu.Lock()
-	stored := len(u.parts) > 0
+	stored := len(u.parts)+len(u.have) > 0
 	u.mu.Unlock()
 	if stored && (ctx.Err() != nil || interrupted(err)) {
 		return

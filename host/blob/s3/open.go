@@ -142,9 +142,8 @@ func (r *reader) learn(c *chunk, out *s3.GetObjectOutput) error {
 	if err != nil {
 		return fmt.Errorf("%w: content range %q", errRange, aws.ToString(out.ContentRange))
 	}
-	r.size = size
 	if c.buf == nil {
-		r.etag = out.ETag
+		r.etag, r.size = out.ETag, size
 		c.want = max(min(c.want, r.size-c.at), 0)
 		c.buf = &buffer{data: make([]byte, c.want)}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -86,8 +87,8 @@ func opOf(r *http.Request) string {
 	return strings.ToLower(r.Method)
 }
 
-// newProxy puts a proxy before a server.
-func newProxy(t *testing.T, server storetest.Server, start func(http.Handler) *httptest.Server) *proxy {
+// newProxy puts a proxy before a server. The caller starts it.
+func newProxy(t *testing.T, server storetest.Server) *proxy {
 	t.Helper()
 	behind, err := url.Parse(server.Endpoint)
 	require.NoError(t, err)
@@ -105,7 +106,8 @@ func newProxy(t *testing.T, server storetest.Server, start func(http.Handler) *h
 			return nil
 		},
 	}
-	p.Server = start(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, through) }))
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, through) }))
+	p.Config.ErrorLog = log.New(io.Discard, "", 0)
 	t.Cleanup(p.Close)
 	return p
 }
@@ -233,9 +235,14 @@ func (p *proxy) onlyOne(t *testing.T, op string) request {
 // that goes to the real server.
 func behind(t *testing.T, set ...func(*s3.Options)) (*s3.Store, *proxy, *s3.Store) {
 	t.Helper()
-	server := storetest.Versity(t)
+	return behindServer(t, storetest.Versity(t), set...)
+}
+
+func behindServer(t *testing.T, server storetest.Server, set ...func(*s3.Options)) (*s3.Store, *proxy, *s3.Store) {
+	t.Helper()
 	server.Env(t)
-	p := newProxy(t, server, httptest.NewServer)
+	p := newProxy(t, server)
+	p.Start()
 	o := server.Options()
 	o.PartSize = partSize
 	for _, f := range set {

@@ -9,6 +9,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -101,41 +102,45 @@ func (c *Catalog) Find(ctx context.Context, id string) (*Manifest, error) {
 	return c.Manifest(ctx, slot)
 }
 
-// latest reads backwards, so that it reads few entries, and all removals that
-// concern what it finds: they come later.
+// latest returns the slot of the newest snapshot. When an entry is gone that was
+// listed, it begins again: what was listed is history.
 func (c *Catalog) latest(ctx context.Context, _ string) (slot uint64, err error) {
+	for range tries {
+		slot, err = c.newest(ctx)
+		switch {
+		case err == nil && slot == 0:
+			return 0, fs.ErrNotExist
+		case !errors.Is(err, fs.ErrNotExist):
+			return slot, err
+		}
+	}
+	return 0, errRestless
+}
+
+// newest reads backwards, so that it reads few entries, and the newest removal,
+// which says what all of them say, before anything that it concerns. It returns 0
+// when there is no snapshot.
+func (c *Catalog) newest(ctx context.Context) (slot uint64, err error) {
 	places, err := c.places(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for i, p := range slices.Backward(places) {
+	var newest *removal
+	for _, p := range slices.Backward(places) {
+		if newest != nil && newest.Removed.has(p.slot) {
+			continue
+		}
 		e, err := c.readHead(ctx, p)
 		switch {
 		case err != nil:
 			return 0, err
-		case e.removal != nil: // the newest says what all of them say
-			return c.latestKept(ctx, places[:i], e.removal.Removed)
 		case e.manifest != nil:
 			return e.slot, nil
+		case e.removal != nil && newest == nil:
+			newest = e.removal
 		}
 	}
-	return 0, fs.ErrNotExist
-}
-
-func (c *Catalog) latestKept(ctx context.Context, places []place, declared slots) (slot uint64, err error) {
-	for _, p := range slices.Backward(places) {
-		if declared.has(p.slot) {
-			continue
-		}
-		e, err := c.readHead(ctx, p)
-		if err != nil {
-			return 0, err
-		}
-		if e.manifest != nil {
-			return e.slot, nil
-		}
-	}
-	return 0, fs.ErrNotExist
+	return 0, nil
 }
 
 func (c *Catalog) byPrefix(ctx context.Context, prefix string) (slot uint64, err error) {

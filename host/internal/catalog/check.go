@@ -70,7 +70,7 @@ type historian struct {
 // is of interest, as a link of the chain.
 func (h *historian) read(ctx context.Context) func(context.Context, place) (*entry, error) {
 	return func(_ context.Context, p place) (*entry, error) {
-		if h.survey.removed(p.slot) {
+		if h.survey.declared.has(p.slot) {
 			return h.catalog.readHead(ctx, p)
 		}
 		return h.catalog.readWhole(ctx, p)
@@ -98,19 +98,17 @@ func (h *historian) judge(r reading) iter.Seq2[*Manifest, error] {
 	}
 }
 
+// weigh passes over what is removed: a zombie may have put something else there
+// since, which is void.
 func (h *historian) weigh(r reading) (*Manifest, error) {
-	removed := h.survey.removed(r.slot)
-	switch {
-	case r.err != nil && removed:
+	if h.survey.declared.has(r.slot) {
 		return nil, nil
-	case r.err != nil:
+	}
+	if r.err != nil {
 		return nil, r.err
 	}
 	err := follows(h.before, r.entry, h.newest)
 	h.remember(r.entry)
-	if removed {
-		return nil, nil
-	}
 	return r.entry.manifest, err
 }
 

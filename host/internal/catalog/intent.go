@@ -51,7 +51,7 @@ func (c *Catalog) Intents(ctx context.Context) iter.Seq2[Intent, error] {
 }
 
 func (c *Catalog) intents(ctx context.Context) iter.Seq2[announced, error] {
-	return documents(ctx, c.store, intentsPrefix(c.database), func(info blob.Info) (announced, error) {
+	return documents(twice(ctx, c.store, intentsPrefix(c.database)), func(info blob.Info) (announced, error) {
 		i, err := c.readIntent(ctx, info.Name)
 		return announced{i, info.Name, info.Modified}, err
 	})
@@ -66,15 +66,36 @@ func (c *Catalog) readIntent(ctx context.Context, name string) (Intent, error) {
 	return i, err
 }
 
-// documents yields what read makes of every object under a prefix. One that is
-// gone since it was listed is passed over; after an error of read the sequence
-// goes on.
-func documents[T any](ctx context.Context, store blob.Store, prefix string, read func(blob.Info) (T, error)) iter.Seq2[T, error] {
+// twice lists objects, and then lists those that have come meanwhile. A list is a
+// walk and no instant: where one object replaces another, by being created before
+// that is deleted, a walk may come too early for the new and too late for the old.
+// The second walk meets the new one.
+func twice(ctx context.Context, store blob.Store, prefix string) iter.Seq2[blob.Info, error] {
+	return func(yield func(blob.Info, error) bool) {
+		seen := make(map[string]bool)
+		for range 2 {
+			for info, err := range store.List(ctx, prefix, "") {
+				if err != nil {
+					yield(info, fmt.Errorf("list %s: %w", prefix, err))
+					return
+				}
+				if !seen[info.Name] && !yield(info, nil) {
+					return
+				}
+				seen[info.Name] = true
+			}
+		}
+	}
+}
+
+// documents yields what read makes of every object that is listed. One that is
+// gone since then is passed over; after an error of read the sequence goes on.
+func documents[T any](list iter.Seq2[blob.Info, error], read func(blob.Info) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for info, err := range store.List(ctx, prefix, "") {
+		for info, err := range list {
 			if err != nil {
 				var none T
-				yield(none, fmt.Errorf("list %s: %w", prefix, err))
+				yield(none, err)
 				return
 			}
 			document, err := read(info)

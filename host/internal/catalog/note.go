@@ -81,20 +81,20 @@ func (n *notebook) write(ctx context.Context) error {
 	d := note{Version: FormatVersion, Session: session, Stored: n.open}
 	data, err := sealDocument(&d, &d.Digest)
 	if err == nil {
+		n.written++ // whatever comes of it: nobody knows, perhaps, and a name is used once
 		err = createOwn(ctx, n.store, fmt.Sprintf("%s%06d", n.prefix, n.written), data)
 	}
 	if err != nil {
 		return fmt.Errorf("note what is stored: %w", err)
 	}
 	n.open, n.flushed = slices.Delete(n.open, 0, len(n.open)), time.Now()
-	n.written++
 	return nil
 }
 
 // notes yields what a session has noted, in order. A damaged note yields an error
 // that names it, and the sequence goes on.
 func (c *Catalog) notes(ctx context.Context, session string) iter.Seq2[note, error] {
-	return documents(ctx, c.store, notesPrefix(c.database)+session+"-", func(info blob.Info) (note, error) {
+	return documents(c.store.List(ctx, notesPrefix(c.database)+session+"-", ""), func(info blob.Info) (note, error) {
 		var n note
 		err := readDocument(ctx, c.store, info.Name, &n, &n.Digest)
 		if err == nil && n.Session != session {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,8 +52,8 @@ func (c *Catalog) Pin(ctx context.Context, s *Summary, reason string, owner Owne
 }
 
 // pin makes a pin and then looks whether it came in time. Prune does it the other
-// way round, publishing first and then reading the pins, so one of them sees the
-// other.
+// way round: it declares a removal, then reads the pins, and only then makes the
+// removal final. So one of them sees the other.
 func (c *Catalog) pin(ctx context.Context, kind string, s *Summary, reason string, owner Owner) (Pin, error) {
 	p, err := c.putPin(ctx, Pin{Kind: kind, Snapshot: s.ID, Slot: s.Slot, Reason: reason, Owner: owner})
 	if err == nil {
@@ -76,43 +78,45 @@ func (c *Catalog) putPin(ctx context.Context, p Pin) (Pin, error) {
 }
 
 // cameInTime fails with [ErrRemoved] when the snapshot of a new pin was removed
-// before, unless an older pin keeps it.
+// before.
 func (c *Catalog) cameInTime(ctx context.Context, pin Pin) error {
 	declared, err := c.removedSince(ctx, pin.Slot)
-	if err != nil || !declared.has(pin.Slot) {
-		return err
+	if err == nil && declared.has(pin.Slot) {
+		err = ErrRemoved
 	}
-	for p, err := range c.Pins(ctx) {
-		switch {
-		case errors.Is(err, ErrDamaged):
-		case err != nil:
-			return err
-		case p.Slot == pin.Slot && p.ID != pin.ID:
-			return nil
-		}
-	}
-	return ErrRemoved
+	return err
 }
 
-// removedSince returns what the newest removal entry after a slot declares.
+// removedSince returns what the newest removal entry after a slot declares. An
+// entry that cannot be read may be a removal.
 func (c *Catalog) removedSince(ctx context.Context, slot uint64) (slots, error) {
-	var after []place
-	for p, err := range c.after(ctx, slot) {
+	for range tries {
+		var after []place
+		for p, err := range c.after(ctx, slot) {
+			if err != nil {
+				return nil, err
+			}
+			after = append(after, p)
+		}
+		declared, err := c.newestRemoval(ctx, after)
+		if !errors.Is(err, fs.ErrNotExist) { // else another removal has replaced what was listed
+			return declared, err
+		}
+	}
+	return nil, errRestless
+}
+
+func (c *Catalog) newestRemoval(ctx context.Context, places []place) (slots, error) {
+	for _, p := range slices.Backward(places) {
+		e, err := c.readHead(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		after = append(after, p)
-	}
-	var declared slots
-	for r := range c.readAll(ctx, after, c.readHead) {
-		if r.err != nil {
-			return nil, r.err // it may be a removal
-		}
-		if r.entry.removal != nil {
-			declared = r.entry.removal.Removed
+		if e.removal != nil {
+			return e.removal.Removed, nil
 		}
 	}
-	return declared, nil
+	return nil, nil
 }
 
 // Unpin takes away every operator's pin of a snapshot, and returns how many there
@@ -158,7 +162,7 @@ type datedPin struct {
 }
 
 func (c *Catalog) allPins(ctx context.Context) iter.Seq2[datedPin, error] {
-	return documents(ctx, c.store, pinsPrefix(c.database), func(info blob.Info) (datedPin, error) {
+	return documents(twice(ctx, c.store, pinsPrefix(c.database)), func(info blob.Info) (datedPin, error) {
 		p := datedPin{name: info.Name, at: info.Modified}
 		err := readDocument(ctx, c.store, info.Name, &p.Pin, &p.Digest)
 		if err == nil && c.pinName(p.ID) != info.Name {

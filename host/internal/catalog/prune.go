@@ -50,17 +50,69 @@ type pruning struct {
 	catalog *Catalog
 	options PruneOptions
 	now     time.Time // by the store's clock
-	tail    tail      // as of before the survey, so that nothing lies between them
-	survey  *survey
 	result  *Pruned
 
-	unreadable []uint64 // slots of damaged entries that are to go
+	published uint64 // slot of the removal entry that it has published, or 0
+
+	// What was there when it last looked.
+	tail       tail // as of before the survey, so that nothing lies between them
+	survey     *survey
+	declared   slots                // as the newest removal states it
+	times      map[uint64]time.Time // of entries, by the store's clock
+	pinned     map[uint64]bool      // slots
+	reasons    map[string]string    // of the pins, by id of the snapshot
+	unreadable []uint64             // slots of damaged entries that are to go
 }
 
 func (p *pruning) run(ctx context.Context) (err error) {
 	if p.now, err = p.catalog.clock(ctx, p.options.DryRun); err != nil {
 		return err
 	}
+	if err := p.agree(ctx, p.remove); err != nil {
+		return err
+	}
+	if p.idle() {
+		return nil
+	}
+	switch {
+	case p.options.DryRun:
+		err = p.settle(ctx)
+	case p.published > 0:
+		err = p.agree(ctx, p.settle)
+	}
+	if err != nil {
+		return err
+	}
+	p.result.Swept, err = p.catalog.sweep(ctx, sweepOptions{
+		now: p.now, grace: p.options.Grace, dry: p.options.DryRun, declared: p.declared,
+	})
+	return err
+}
+
+func (p *pruning) idle() bool {
+	return p.options.Policy.Empty() && len(p.options.Remove) == 0 && !p.options.Sweep
+}
+
+// errOvertaken reports that another prune has published a removal meanwhile.
+var errOvertaken = errors.New("another prune is at work")
+
+// agree takes a step in view of all removals before: when another prune publishes
+// one meanwhile, it looks again. Two that judge side by side might each remove what
+// the other kept.
+func (p *pruning) agree(ctx context.Context, step func(context.Context) error) (err error) {
+	for range tries {
+		if err = p.look(ctx); err == nil {
+			err = step(ctx)
+		}
+		if !errors.Is(err, errOvertaken) {
+			break
+		}
+	}
+	return err
+}
+
+// look reads the entries, and then the pins.
+func (p *pruning) look(ctx context.Context) (err error) {
 	p.tail = tail{catalog: p.catalog}
 	if err := p.tail.seek(ctx); err != nil {
 		return err
@@ -68,22 +120,36 @@ func (p *pruning) run(ctx context.Context) (err error) {
 	if p.survey, err = p.catalog.survey(ctx); err != nil {
 		return err
 	}
-	if err := p.judge(ctx); err != nil {
-		return err
+	p.declared, p.times = p.survey.declared, make(map[uint64]time.Time)
+	for _, r := range p.survey.heads {
+		p.times[r.slot] = r.at
 	}
-	if p.options.Policy.Empty() && len(p.options.Remove) == 0 && !p.options.Sweep {
-		return nil
-	}
-	condemned := p.condemned()
-	if len(condemned) > 0 && !p.options.DryRun {
-		if err := p.declare(ctx, condemned); err != nil {
+	p.pinned, p.reasons = make(map[uint64]bool), make(map[string]string)
+	for pin, err := range p.catalog.Pins(ctx) {
+		if err != nil { // it might be the pin of what is about to go
 			return err
 		}
+		p.pinned[pin.Slot] = true
+		p.reasons[pin.Snapshot] = cmp.Or(pin.Reason, "by "+pin.Owner.String())
 	}
-	p.result.Swept, err = p.catalog.sweep(ctx, sweepOptions{
-		now: p.now, grace: p.options.Grace, dry: p.options.DryRun, condemned: condemned,
-	})
-	return err
+	return nil
+}
+
+// remove judges the snapshots and declares removed what has to go.
+func (p *pruning) remove(ctx context.Context) error {
+	if err := p.judge(); err != nil || p.idle() {
+		return err
+	}
+	return p.declare(ctx, p.condemned())
+}
+
+// settle takes back the removal of what was pinned before it was declared, which
+// shows only now, and makes the others final whose grace is over.
+func (p *pruning) settle(ctx context.Context) error {
+	if at := p.times[p.published]; at.After(p.now) {
+		p.now = at
+	}
+	return p.declare(ctx, nil)
 }
 
 // clock tells the store's time, by the date that it gives to a new object.
@@ -103,29 +169,25 @@ func (c *Catalog) clock(ctx context.Context, dry bool) (time.Time, error) {
 }
 
 // judge has the policy judge every snapshot, and the names that were given.
-func (p *pruning) judge(ctx context.Context) error {
+func (p *pruning) judge() error {
 	var list []Summary
-	for r := range p.survey.present() {
-		if r.entry != nil && r.entry.manifest != nil {
+	for _, r := range p.survey.heads {
+		removal, removed := p.declared.find(r.slot)
+		stays := !removed || !removal.Final && p.pinned[r.slot]
+		if stays && r.entry != nil && r.entry.manifest != nil {
 			list = append(list, r.entry.manifest.Summary)
 		}
 	}
-	pinned := make(map[string]string)
-	for pin, err := range p.catalog.Pins(ctx) {
-		if err != nil { // it might be the pin of what is about to go
-			return err
-		}
-		pinned[pin.Snapshot] = cmp.Or(pin.Reason, "by "+pin.Owner.String())
-	}
-	p.result.Verdicts = p.options.Policy.Apply(list, pinned, p.now)
-	return p.removeByName(pinned)
+	p.result.Verdicts = p.options.Policy.Apply(list, p.reasons, p.now)
+	return p.removeByName()
 }
 
 // removeByName turns the verdict on snapshots that are to go by name.
-func (p *pruning) removeByName(pinned map[string]string) error {
+func (p *pruning) removeByName() error {
+	p.unreadable = nil
 	for _, id := range p.options.Remove {
 		i := slices.IndexFunc(p.result.Verdicts, func(v Verdict) bool { return v.Snapshot.ID == id })
-		reason, isPinned := pinned[id]
+		reason, isPinned := p.reasons[id]
 		switch {
 		case isPinned:
 			return fmt.Errorf("snapshot %s: %w: %s", id, ErrPinned, reason)
@@ -193,9 +255,17 @@ func (s *survey) replaced() []uint64 {
 	return list
 }
 
-// declare publishes a removal entry. Another prune may publish one meanwhile; what
-// that declares is repeated.
+// declare publishes a removal entry, if there is anything new to say.
 func (p *pruning) declare(ctx context.Context, condemned []uint64) error {
+	settled := p.declared.settled(p.pinned, p.ripe)
+	if len(condemned) == 0 && slices.Equal(settled, p.declared) {
+		return nil
+	}
+	if p.options.DryRun {
+		next := p.tail.slot + 1
+		p.declared, p.times[next] = settled.add(next, condemned...), p.now
+		return nil
+	}
 	there := make(map[uint64]bool)
 	for _, r := range p.survey.heads {
 		there[r.slot] = true
@@ -204,25 +274,31 @@ func (p *pruning) declare(ctx context.Context, condemned []uint64) error {
 		Version: FormatVersion, ID: uuid.NewString(), Database: p.catalog.database,
 		Created: time.Now().UTC(), Owner: p.options.Owner,
 	}
-	declared := p.survey.declared.without(p.survey.pinned)
-	learn := func(e *entry) error {
-		if e.removal != nil {
-			declared = e.removal.Removed
-		}
-		return nil
-	}
 	encode := func(slot uint64, parent string) ([]byte, error) {
 		doc.Slot, doc.Parent = slot, parent
-		doc.Removed = declared.spent(there, slot).add(slot, condemned...)
+		doc.Removed = settled.spent(there, slot).add(slot, condemned...)
 		head, err := encodeHead(doc)
 		return sealEntry(typeRemoval, head, nil), err
 	}
-	if err := p.tail.publish(ctx, claim{doc.ID, encode, learn}); err != nil {
+	if err := p.tail.publish(ctx, claim{doc.ID, encode, overtaken}); err != nil {
 		return err
 	}
-	info, err := p.catalog.store.Stat(ctx, entryName(p.catalog.database, doc.Slot))
-	if err == nil && info.Modified.After(p.now) {
-		p.now = info.Modified
-	}
-	return err
+	p.published, p.declared = doc.Slot, doc.Removed
+	return nil
 }
+
+func overtaken(e *entry) error {
+	if e.removal != nil {
+		return errOvertaken
+	}
+	return nil
+}
+
+// ripe says whether the grace is over since a removal. One that is not there any
+// more was itself removed, long ago.
+func (p *pruning) ripe(removal uint64) bool {
+	at, ok := p.times[removal]
+	return !ok || isOld(at, p.options.Grace, p.now)
+}
+
+func isOld(at time.Time, grace time.Duration, now time.Time) bool { return !at.Add(grace).After(now) }

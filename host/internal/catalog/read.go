@@ -94,61 +94,59 @@ func (c *Catalog) readAll(ctx context.Context, places []place, read func(context
 // survey is the heads of all entries at one moment.
 type survey struct {
 	heads    []reading
-	declared slots           // what the newest removal entry says
-	pinned   map[uint64]bool // declared removed, but a pin keeps them
+	declared slots // what the newest removal entry says
 }
 
-// survey reads the head of every entry, the removed ones too.
+// survey reads the head of every entry, the removed ones too. When one is gone that
+// was listed, it may have been the newest removal, which another has replaced; then
+// it begins again.
 func (c *Catalog) survey(ctx context.Context) (*survey, error) {
-	places, err := c.places(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s := &survey{heads: slices.Collect(c.readAll(ctx, places, c.readHead))}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	for _, r := range s.heads {
-		if r.entry != nil && r.entry.removal != nil {
-			s.declared = r.entry.removal.Removed
+	for range tries {
+		places, err := c.places(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s := &survey{heads: slices.Collect(c.readAll(ctx, places, c.readHead))}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, r := range s.heads {
+			if r.entry != nil && r.entry.removal != nil {
+				s.declared = r.entry.removal.Removed
+			}
+		}
+		if len(s.heads) == len(places) {
+			return s, nil
 		}
 	}
-	return s, c.keepPinned(ctx, s)
+	return nil, errRestless
 }
 
-// keepPinned exempts what an operator has pinned before the removal was published:
-// neither knew of the other, and to keep too much is the better mistake.
-func (c *Catalog) keepPinned(ctx context.Context, s *survey) error {
-	if !slices.ContainsFunc(s.heads, func(r reading) bool { return s.declared.has(r.slot) }) {
-		return nil
-	}
-	s.pinned = make(map[uint64]bool)
-	for p, err := range c.pins(ctx, operatorPin) {
-		switch {
-		case errors.Is(err, ErrDamaged): // it names nothing that could be kept
-		case err != nil:
-			return err
-		default:
-			s.pinned[p.Slot] = true
-		}
-	}
-	return nil
-}
-
-// removed says whether readers pass over a slot.
-func (s *survey) removed(slot uint64) bool {
-	return s.declared.has(slot) && !s.pinned[slot]
-}
+// errRestless reports that entries were removed, again and again, while they were
+// being read.
+var errRestless = errors.New("list entries: they are removed faster than they can be read")
 
 // present yields what is not removed.
 func (s *survey) present() iter.Seq[reading] {
 	return func(yield func(reading) bool) {
 		for _, r := range s.heads {
-			if !s.removed(r.slot) && !yield(r) {
+			if !s.declared.has(r.slot) && !yield(r) {
 				return
 			}
 		}
 	}
+}
+
+// epoch returns the newest epoch. A removed entry does not count: it may be void,
+// and prune never removes the largest epoch. Nor does a damaged one: at worst a
+// session is taken for alive.
+func (s *survey) epoch() (newest uint64) {
+	for r := range s.present() {
+		if r.entry != nil {
+			newest = max(newest, r.entry.term())
+		}
+	}
+	return newest
 }
 
 // readHead reads and decodes the head of an entry whose size is known.

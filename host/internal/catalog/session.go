@@ -32,7 +32,6 @@ type Session struct {
 func (w *Writer) Begin(ctx context.Context, id string) (*Session, error) {
 	s, err := w.begin(ctx, id)
 	if err != nil {
-		w.leave(id)
 		return nil, fmt.Errorf("announce session: %w", err)
 	}
 	return s, nil
@@ -59,10 +58,13 @@ func (w *Writer) begin(ctx context.Context, id string) (*Session, error) {
 	if err == nil {
 		err = createOwn(ctx, w.catalog.store, w.catalog.intentName(id), data)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = s.adopt(ctx)
 	}
-	return s, s.adopt(ctx)
+	if err != nil {
+		w.leave(id)
+	}
+	return s, err
 }
 
 // look reads the entries that were added, and returns the last slot.
@@ -74,8 +76,9 @@ func (w *Writer) look(ctx context.Context) (slot uint64, err error) {
 }
 
 // enter marks a session of this writer as running, and lists those that can be
-// adopted: all that are not running. A session of an older epoch is over, as it
-// can never commit.
+// adopted: all that are not running, and what they have adopted themselves, as
+// their notes speak of that too. A session of an older epoch is over, as it can
+// never commit. One of a newer epoch runs, and says that this writer is stale.
 func (w *Writer) enter(ctx context.Context, id string) (adopts []string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,12 +90,15 @@ func (w *Writer) enter(ctx context.Context, id string) (adopts []string, err err
 		case errors.Is(err, ErrDamaged): // nothing can be had of it
 		case err != nil:
 			return nil, err
+		case a.Epoch > w.epoch.Slot:
+			return nil, &FencedError{Epoch: w.epoch.Slot, Owner: w.epoch.Owner, ByEpoch: a.Epoch, By: a.Owner}
 		case !w.running[a.Session] && a.Session != id:
-			adopts = append(adopts, a.Session)
+			adopts = append(append(adopts, a.Session), a.Adopts...)
 		}
 	}
 	w.running[id] = true
 	slices.Sort(adopts) // UUIDs of version 7 sort by time
+	adopts = slices.Compact(adopts)
 	return adopts[max(0, len(adopts)-maxAdopts):], nil
 }
 
@@ -104,7 +110,8 @@ func (w *Writer) leave(id string) {
 
 // adopt reads what the adopted sessions have noted. A session whose intent is gone
 // by now is left alone: prune takes the intent away before it looks for adopters,
-// so an intent that is still there means that prune will see ours.
+// so an intent that is still there means that prune will see ours. That goes for
+// what this session had adopted as well, which its own intent has protected.
 func (s *Session) adopt(ctx context.Context) error {
 	s.left = make(map[string]Stored)
 	c := s.writer.catalog
@@ -129,10 +136,13 @@ func (s *Session) adopt(ctx context.Context) error {
 	return nil
 }
 
-// inherit enters what was left. An object that is whole is worth more than one
-// that had only begun.
+// inherit enters what was left, as far as the intent protects it. An object that is
+// whole is worth more than one that had only begun.
 func (s *Session) inherit(list []Stored) {
 	for _, left := range list {
+		if !slices.Contains(s.intent.Adopts, sessionOf(left.Object)) {
+			continue
+		}
 		if before, ok := s.left[left.Key]; !ok || !before.Whole() {
 			s.left[left.Key] = left
 		}

@@ -57,12 +57,12 @@ func host(database string) func(*process) {
 	return func(p *process) {
 		for p.goes() {
 			w, err := p.open(database).Acquire(context.Background(), Owner{Host: p.name})
-			for range 1 + p.random.IntN(4) {
+			for range 1 + p.random.IntN(12) {
 				if err == nil && p.goes() {
 					err = p.sessions(w)
 				}
 			}
-			time.Sleep(time.Duration(p.random.IntN(1000)) * time.Millisecond)
+			time.Sleep(time.Duration(p.random.IntN(20)) * time.Minute)
 		}
 	}
 }
@@ -261,7 +261,7 @@ func reader(database string) func(*process) {
 	return func(p *process) {
 		ctx, c := context.Background(), p.open(database)
 		for p.goes() {
-			time.Sleep(time.Duration(p.random.IntN(2000)) * time.Millisecond)
+			time.Sleep(time.Duration(p.random.IntN(20000)) * time.Millisecond)
 			m := p.find(ctx, c)
 			if m == nil {
 				continue
@@ -322,7 +322,7 @@ func (p *process) read(ctx context.Context, h *hold) {
 func pruner(databases ...string) func(*process) {
 	return func(p *process) {
 		for p.goes() {
-			time.Sleep(time.Duration(p.random.IntN(3000)) * time.Millisecond)
+			time.Sleep(time.Duration(p.random.IntN(10000)) * time.Millisecond)
 			o := PruneOptions{
 				Policy: pick(p.random, Policy{Last: 1}, Policy{Last: 1}, Policy{Last: 2}, Policy{}), Sweep: p.random.IntN(2) == 0,
 				Grace: pick(p.random, p.nature.graces...), DryRun: p.random.IntN(10) == 0, Owner: Owner{Host: p.name},
@@ -349,7 +349,7 @@ func operator(database string) func(*process) {
 		mine := map[string]bool{}
 		pinned := p.model.books[database].pinned
 		for p.goes() {
-			time.Sleep(time.Duration(p.random.IntN(3000)) * time.Millisecond)
+			time.Sleep(time.Duration(p.random.IntN(10000)) * time.Millisecond)
 			m := p.find(ctx, c)
 			if m == nil {
 				continue

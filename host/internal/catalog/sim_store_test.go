@@ -62,8 +62,11 @@ func (p *process) apply(name string, body []byte) error {
 }
 
 func (p *process) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	if err := p.enter(blob.VerbOpen, name).err(); err != nil {
-		return nil, err
+	// Entries are read so often that most of the time nothing else may come between.
+	if !strings.Contains(name, "/entries/") || (int(name[len(name)-1])+p.step)%4 == 0 {
+		if err := p.enter(blob.VerbOpen, name).err(); err != nil {
+			return nil, err
+		}
 	}
 	return p.disk.Open(ctx, name, offset, length)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,7 @@ type nature struct {
 	fault  float64 // chance per call of an error, a lost answer, a late create
 	crash  float64 // chance per call
 	freeze float64 // chance per step that a process is suspended
+	zombie float64 // chance that one is suspended for long when it is about to publish
 	jump   float64 // chance per step that the store's clock jumps
 	coarse time.Duration
 	paged  bool // a list may see the store at several instants
@@ -57,6 +59,7 @@ func drawNature(r *rand.Rand) nature {
 		fault:  pick(r, 0, 0, 0.02, 0.08),
 		crash:  pick(r, 0, 0, 0.003, 0.01),
 		freeze: pick(r, 0, 0.01, 0.03),
+		zombie: pick(r, 0, 0.1, 0.3),
 		jump:   pick(r, 0, 0, 0.01),
 		coarse: pick(r, time.Nanosecond, time.Second),
 		paged:  r.IntN(2) == 0,
@@ -73,7 +76,8 @@ type process struct {
 	name   string
 	random *rand.Rand
 	dead   bool
-	frozen int // the step until which it is suspended
+	frozen int  // the step until which it is suspended
+	alone  bool // nobody else is there
 }
 
 // call is a store call that waits for its turn.
@@ -82,6 +86,7 @@ type call struct {
 	verb    blob.Verb
 	name    string
 	resume  chan turn
+	weighed bool // whether it is to be suspended for long
 }
 
 // turn is what happens to a call.
@@ -121,8 +126,11 @@ func (w *world) tell(format string, args ...any) {
 
 // enter waits for the turn of a call.
 func (p *process) enter(verb blob.Verb, name string) turn {
+	if p.alone {
+		return pass
+	}
 	p.mu.Lock()
-	c := &call{p, verb, name, make(chan turn)}
+	c := &call{process: p, verb: verb, name: name, resume: make(chan turn)}
 	p.pending = append(p.pending, c)
 	p.mu.Unlock()
 	return <-c.resume
@@ -193,10 +201,21 @@ func (w *world) happen() {
 		w.tell("the store's clock jumps")
 	}
 	if !w.calm && len(w.pending) > 0 && w.random.Float64() < w.nature.freeze {
-		p := w.pending[w.random.IntN(len(w.pending))].process
-		p.frozen = w.step + 1<<w.random.IntN(9)
-		w.tell("%s is suspended", p.name)
+		w.suspend(w.pending[w.random.IntN(len(w.pending))].process, 1<<w.random.IntN(9))
 	}
+	for _, c := range w.pending {
+		if c.verb == blob.VerbCreate && strings.Contains(c.name, "/entries/") && !c.weighed && !w.calm {
+			c.weighed = true
+			if w.random.Float64() < w.nature.zombie {
+				w.suspend(c.process, 100+w.random.IntN(1000))
+			}
+		}
+	}
+}
+
+func (w *world) suspend(p *process, steps int) {
+	p.frozen = max(p.frozen, w.step+steps)
+	w.tell("%s is suspended for %d steps", p.name, steps)
 }
 
 // next picks the call whose turn it is, or nil.
@@ -206,9 +225,6 @@ func (w *world) next() *call {
 	})
 	awake := slices.DeleteFunc(slices.Clone(w.pending), func(c *call) bool { return c.process.frozen > w.step && !w.calm })
 	if len(awake) == 0 {
-		for _, c := range w.pending {
-			c.process.frozen = 0
-		}
 		return nil
 	}
 	if w.random.Float64() < w.nature.stay {

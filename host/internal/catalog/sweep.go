@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,24 +24,26 @@ type Swept struct {
 }
 
 type sweepOptions struct {
-	now       time.Time // by the store's clock
-	grace     time.Duration
-	dry       bool
-	condemned []uint64 // of a dry run: slots of this catalog that would have been declared removed
+	now      time.Time // by the store's clock
+	grace    time.Duration
+	dry      bool
+	declared slots // of a dry run: what the prune would have declared removed in its catalog
 }
 
 // sweeper deletes objects that nothing refers to. It looks at all databases of the
-// repository, as they may share objects.
+// repository.
 //
 // The order of its steps is what makes it safe beside writers and readers, who know
-// nothing of it; DESIGN.md says why. Dead intents go first. Then it lists objects,
-// then intents, then pins and entries.
+// nothing of it; DESIGN.md says why. It lists objects, then databases. It reads what
+// is removed for good, and takes dead intents away. Then it reads intents, then pins,
+// and the entries last.
 type sweeper struct {
 	store   blob.Store
 	catalog *Catalog // whose database is pruned
 	sweepOptions
 
 	objects  map[string]blob.Info // all data objects
+	removed  map[*Catalog]slots   // what is removed, as of before the intents
 	fate     map[string]fate      // of those that anybody refers to
 	sessions map[string]bool      // whose objects stay
 	dead     map[string]bool      // sessions whose intents go
@@ -54,14 +57,14 @@ type fate uint8
 
 const (
 	unreferenced fate = iota
-	waiting           // referred to by what is removed, but not for long enough or not for everybody
+	waiting           // referred to by what is removed, but not for good, or is wanted by somebody
 	referenced        // by a snapshot that is there
 )
 
 func (c *Catalog) sweep(ctx context.Context, o sweepOptions) (Swept, error) {
 	s := &sweeper{
 		store: c.store, catalog: c, sweepOptions: o,
-		objects: make(map[string]blob.Info), fate: make(map[string]fate),
+		objects: make(map[string]blob.Info), removed: make(map[*Catalog]slots), fate: make(map[string]fate),
 		sessions: make(map[string]bool), dead: make(map[string]bool),
 	}
 	err := s.run(ctx)
@@ -69,20 +72,20 @@ func (c *Catalog) sweep(ctx context.Context, o sweepOptions) (Swept, error) {
 }
 
 func (s *sweeper) run(ctx context.Context) error {
-	catalogs, err := s.databases(ctx)
-	if err != nil {
-		return err
-	}
-	for _, c := range catalogs {
-		if err := s.bury(ctx, c); err != nil {
-			return err
-		}
-	}
 	for info, err := range s.store.List(ctx, "objects/", "") {
 		if err != nil {
 			return fmt.Errorf("list objects: %w", err)
 		}
 		s.objects[info.Name] = info
+	}
+	catalogs, err := s.databases(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range catalogs {
+		if err := s.begin(ctx, c); err != nil {
+			return err
+		}
 	}
 	for _, c := range catalogs {
 		if err := s.survey(ctx, c); err != nil {
@@ -115,14 +118,23 @@ func (s *sweeper) databases(ctx context.Context) ([]*Catalog, error) {
 	}
 }
 
-// bury takes away the intents of sessions that can never commit, because their
-// epoch was replaced, once they are old enough that nobody may want to go on from
-// them. From then on nobody can adopt their objects.
-func (s *sweeper) bury(ctx context.Context, c *Catalog) error {
-	epoch, err := c.newestEpoch(ctx)
+// begin reads what is removed from a database, and buries its dead.
+func (s *sweeper) begin(ctx context.Context, c *Catalog) error {
+	v, err := c.survey(ctx)
 	if err != nil {
 		return err
 	}
+	s.removed[c] = v.declared
+	if c == s.catalog && s.dry {
+		s.removed[c] = s.declared
+	}
+	return s.bury(ctx, c, v.epoch())
+}
+
+// bury takes away the intents of sessions that can never commit, because their
+// epoch was replaced, once they are old enough that nobody may want to go on from
+// them. From then on nobody can adopt their objects.
+func (s *sweeper) bury(ctx context.Context, c *Catalog, epoch uint64) error {
 	var names, dead []string
 	for a, err := range c.intents(ctx) {
 		switch {
@@ -144,28 +156,7 @@ func (s *sweeper) bury(ctx context.Context, c *Catalog) error {
 	return c.withdraw(ctx, dead...)
 }
 
-func (s *sweeper) old(at time.Time) bool { return !at.Add(s.grace).After(s.now) }
-
-// newestEpoch returns the largest epoch there is.
-func (c *Catalog) newestEpoch(ctx context.Context) (epoch uint64, err error) {
-	places, err := c.places(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range slices.Backward(places) {
-		e, err := c.readHead(ctx, p)
-		if errors.Is(err, ErrDamaged) {
-			continue // at worst a session is taken for alive
-		}
-		if err != nil {
-			return 0, err
-		}
-		if e.term() > 0 {
-			return e.term(), nil
-		}
-	}
-	return 0, nil
-}
+func (s *sweeper) old(at time.Time) bool { return isOld(at, s.grace, s.now) }
 
 // survey finds out what one database refers to.
 func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
@@ -177,27 +168,49 @@ func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
 	if err != nil {
 		return err
 	}
-	ticks, err := s.aged(ctx, clockPrefix(c.database))
+	if err := s.ticks(ctx, c); err != nil {
+		return err
+	}
+	places, err := c.places(ctx)
 	if err != nil {
 		return err
 	}
-	s.strays = append(s.strays, ticks...)
-	v, err := c.survey(ctx)
-	if err != nil {
-		return err
+	times := make(map[uint64]time.Time)
+	for _, p := range places {
+		times[p.slot] = p.at
 	}
-	if c == s.catalog {
-		v.declared = v.declared.add(^uint64(0), s.condemned...) // of a dry run; else they are declared already
-	}
-	for r := range c.readAll(ctx, v.places(), c.readWhole) {
-		fate := referenced
-		if v.removed(r.slot) {
-			fate = s.removedFate(v, r.slot, oldest, held)
+	for r := range c.readAll(ctx, places, c.readWhole) {
+		removal, removed := s.removed[c].find(r.slot)
+		switch {
+		case !removed:
+			s.refer(r, referenced)
+		case !removal.Final:
+			s.wait(cmp.Or(times[removal.By], s.now)) // not there yet: this is a dry run
+			s.refer(r, waiting)
+		case oldest < removal.By || held[r.slot]: // a session may have chosen it as base before
+			s.refer(r, waiting)
+		default:
+			s.refer(r, unreferenced)
 		}
-		s.refer(r, fate)
 	}
 	return ctx.Err()
 }
+
+// ticks finds what prunes that were killed have left of reading the clock.
+func (s *sweeper) ticks(ctx context.Context, c *Catalog) error {
+	for info, err := range s.store.List(ctx, clockPrefix(c.database), "") {
+		if err != nil {
+			return fmt.Errorf("list clock: %w", err)
+		}
+		if s.old(info.Modified.Add(tickAge)) {
+			s.strays = append(s.strays, info.Name)
+		}
+	}
+	return nil
+}
+
+// tickAge is how long a prune may take to read the clock.
+const tickAge = time.Hour
 
 // spare keeps the objects of announced sessions, and of those that they adopt. It
 // returns the oldest of the slots that they knew when they were announced.
@@ -271,25 +284,6 @@ func (s *sweeper) readers(ctx context.Context, c *Catalog) (map[uint64]bool, err
 		}
 	}
 	return held, nil
-}
-
-// removedFate says whether the objects of a removed snapshot have to wait: for the
-// grace, for a session that may have chosen it as base before it was removed, or
-// for a reader.
-func (s *sweeper) removedFate(v *survey, slot, oldest uint64, held map[uint64]bool) fate {
-	by, _ := v.declared.by(slot)
-	removal := slices.IndexFunc(v.heads, func(r reading) bool { return r.slot == by })
-	switch {
-	case by == ^uint64(0) && !s.old(s.now):
-		s.wait(s.now)
-		return waiting
-	case removal >= 0 && !s.old(v.heads[removal].at):
-		s.wait(v.heads[removal].at)
-		return waiting
-	case oldest < by || held[slot]:
-		return waiting
-	}
-	return unreferenced // a removal that was removed itself is older than the grace
 }
 
 // wait notes that something has to wait for the grace after a time.

@@ -58,8 +58,20 @@ func (t *tail) seek(ctx context.Context) error {
 
 // advance reads the entries that were added since. It stops at the claim's own
 // entry, which is there when a create succeeded whose answer was lost, and
-// before an entry that the claim refuses to follow or that cannot be read.
+// before an entry that the claim refuses to follow or that cannot be read. When an
+// entry is gone that was listed, it goes on from another list: what replaced that
+// entry comes after it.
 func (t *tail) advance(ctx context.Context, c claim) (found bool, err error) {
+	for range tries {
+		found, err = t.walk(ctx, c)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return found, err
+}
+
+func (t *tail) walk(ctx context.Context, c claim) (found bool, err error) {
 	for p, err := range t.catalog.after(ctx, t.slot) {
 		if err != nil {
 			return false, err
@@ -70,7 +82,7 @@ func (t *tail) advance(ctx context.Context, c claim) (found bool, err error) {
 		}
 		own := e.id() == c.id
 		if !own {
-			if err := c.refuse(e); err != nil {
+			if err := t.refused(ctx, c, e); err != nil {
 				return false, err
 			}
 		}
@@ -80,6 +92,20 @@ func (t *tail) advance(ctx context.Context, c claim) (found bool, err error) {
 		}
 	}
 	return false, nil
+}
+
+// refused asks whether the claim may follow an entry. One that is removed is of no
+// account, and may be void: if it said anything that counts, so does a later one.
+func (t *tail) refused(ctx context.Context, c claim, e *entry) error {
+	refused := c.refuse(e)
+	if refused == nil {
+		return nil
+	}
+	declared, err := t.catalog.removedSince(ctx, e.slot)
+	if err == nil && declared.has(e.slot) {
+		return nil
+	}
+	return refused
 }
 
 // publish creates the claim's entry in the slot after the last one, having read
@@ -139,6 +165,8 @@ func (t *tail) create(ctx context.Context, c claim) error {
 // once more, but a removal entry, which is never removed itself, says that
 // whatever stands in this slot is nothing.
 func (t *tail) stands(ctx context.Context, c claim) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
 	void, refused, err := t.lookBehind(ctx, c)
 	for try := 1; try < tries && err != nil; try++ {
 		void, refused, err = t.lookBehind(ctx, c)
