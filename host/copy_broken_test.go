@@ -2,11 +2,14 @@ package host_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +24,7 @@ import (
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/blob/dir"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
 // envCopier makes TestCopier a process that is going to be killed. Its words are
@@ -87,16 +91,12 @@ func TestKilledCopy(t *testing.T) {
 	for name, lines := range map[string][2]string{"plain": {}, "same key": {key, key}, "another key": {key, other}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
-			path := shapes[0].make(t)
-			from, to := dbtest.Config(t, path, lines[0]), dbtest.Config(t, path, lines[1])
-			h := history(t, from, path)
-			total := 0
-			for _, m := range h.manifests {
-				total += m.Files
-			}
 			const killed = 14
+			path := manyFiles(t, killed)
+			from, to := dbtest.Config(t, path, lines[0]), dbtest.Config(t, path, lines[1])
+			m := snapshot(t, from, "native-full")
 			killCopier(t, from, to, killed)
-			require.Less(t, len(listed(t, to)), len(h.manifests))
+			require.Empty(t, listed(t, to))
 			sent := atomic.Int32{}
 			r := observed(t, to, func(op blob.Op) {
 				if stores(op) {
@@ -105,14 +105,90 @@ func TestKilledCopy(t *testing.T) {
 			})
 			copied, err := repository(t, from).Copy(t.Context(), r, host.CopyOptions{})
 			require.NoError(t, err)
-			assert.Len(t, copied.Present, len(h.manifests)-len(copied.Snapshots))
 			assert.NotZero(t, copied.Resumed)
 			assert.EqualValues(t, copied.Objects, sent.Load())
 			unnoted := int(time.Second/copierPause) + 2
-			assert.LessOrEqual(t, int(sent.Load()), total-killed+unnoted)
-			h.requireCopied(t, to)
+			assert.LessOrEqual(t, copied.Objects, m.Files-killed+unnoted)
+			taken{[]*host.Manifest{m}, []string{dbtest.Digest(t, path)}}.requireCopied(t, to)
 		})
 	}
+}
+
+// manyFiles makes a database of so many tables and a few more files.
+func manyFiles(t *testing.T, tables int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "db")
+	families := make([]string, tables)
+	for i := range families {
+		families[i] = fmt.Sprintf("family-%d", i)
+	}
+	dbtest.Edit(t, path, rocks.Creation{Families: families}, func(db *rocks.DB) {
+		for i, family := range families {
+			put(t, db, family, uint64(i), 20)
+		}
+		require.NoError(t, db.Flush())
+	})
+	return path
+}
+
+// TestCopyGoesOnWithinAFile breaks off in the middle of a large file, and right after
+// it. In the first case it is sent under the same name again, so that a store can go
+// on from the pieces that it has.
+func TestCopyGoesOnWithinAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	value := make([]byte, 33<<20)
+	_, err := rand.NewChaCha8([32]byte{}).Read(value)
+	require.NoError(t, err)
+	dbtest.Edit(t, path, rocks.Creation{}, func(db *rocks.DB) {
+		require.NoError(t, db.PutBlock("default", record("large", string(value))))
+		require.NoError(t, db.Flush())
+	})
+	from := dbtest.Config(t, path)
+	m := snapshot(t, from, "native-full")
+	for name, keeps := range map[string]bool{"in the middle": false, "after it": true} {
+		t.Run(name, func(t *testing.T) {
+			to := dbtest.Config(t, path)
+			to.Repository.Transfer.Workers = 1
+			s := &failsAtLarge{Store: store(t, to), keeps: keeps}
+			r, err := host.OpenRepository(t.Context(), to, host.WithStore(s))
+			require.NoError(t, err)
+			_, err = repository(t, from).Copy(t.Context(), r, host.CopyOptions{})
+			require.ErrorIs(t, err, blob.ErrFault)
+			require.NotEmpty(t, s.large)
+			_, err = copyAll(t, from, to)
+			require.NoError(t, err)
+			taken{[]*host.Manifest{m}, []string{dbtest.Digest(t, path)}}.requireCopied(t, to)
+			got, err := repository(t, to).Find(t.Context(), m.ID)
+			require.NoError(t, err)
+			assert.Equal(t, !keeps, refers(got, s.large), "a name is used once, for what is whole")
+		})
+	}
+}
+
+// failsAtLarge is a store that takes nothing more once it has met an object of 32 MiB,
+// which it may or may not have kept.
+type failsAtLarge struct {
+	blob.Store
+	keeps bool
+	large string // name of the object
+}
+
+func (f *failsAtLarge) Create(ctx context.Context, name string, r io.Reader) error {
+	if f.large != "" {
+		return blob.ErrFault
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if len(data) < 32<<20 {
+		return f.Store.Create(ctx, name, bytes.NewReader(data))
+	}
+	f.large = name
+	if !f.keeps {
+		return blob.ErrFault
+	}
+	return f.Store.Create(ctx, name, bytes.NewReader(data))
 }
 
 // TestCopyBreaksOff has every create in the destination fail in turn, or its answer
@@ -206,23 +282,24 @@ func TestCopyLeavesOutDamagedEntries(t *testing.T) {
 // TestCopyStoresAnewWhatIsDamaged damages an object in the destination, which the
 // next snapshot would share.
 func TestCopyStoresAnewWhatIsDamaged(t *testing.T) {
+	path := shapes[0].make(t)
+	from := dbtest.Config(t, path)
+	h := history(t, from, path)
+	r := repository(t, from)
 	for _, d := range damages {
 		if !d.resizes {
 			continue // only verify reads the bytes of what is there
 		}
 		t.Run(d.name, func(t *testing.T) {
-			path := shapes[0].make(t)
-			from, to := dbtest.Config(t, path), dbtest.Config(t, path)
-			h := history(t, from, path)
-			r := repository(t, from)
-			copied, err := r.Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: h.ids()[:1]})
+			to := dbtest.Config(t, path)
+			_, err := r.Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: h.ids()[:1]})
 			require.NoError(t, err)
-			first, err := repository(t, to).Find(t.Context(), copied.Snapshots[0].ID)
+			first, err := repository(t, to).Find(t.Context(), h.ids()[0])
 			require.NoError(t, err)
 			for _, f := range first.Contents {
 				d.inflict(t, to, f.Object)
 			}
-			copied, err = r.Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: h.ids()[3:]})
+			copied, err := r.Copy(t.Context(), repository(t, to), host.CopyOptions{Snapshots: h.ids()[3:]})
 			require.NoError(t, err)
 			assert.Zero(t, copied.Reused)
 			assert.Equal(t, h.digests[3], dbtest.Digest(t, restore(t, to, h.ids()[3])))

@@ -81,11 +81,11 @@ var errStop = errors.New("stop")
 func (r *Repository) diffRecords(ctx context.Context, folder, from, to string, yield func(RecordChange) bool) error {
 	var views [2]*rocks.View
 	for i, ref := range []string{from, to} {
-		restored, err := r.Restore(ctx, ref, filepath.Join(folder, fmt.Sprint(i)))
-		if err != nil {
+		target := filepath.Join(folder, fmt.Sprint(i))
+		if err := r.restoreAside(ctx, ref, target); err != nil {
 			return err
 		}
-		db, err := rocks.OpenOffline(restored.Target)
+		db, err := rocks.OpenOffline(target)
 		if err != nil {
 			return fmt.Errorf("diff: %w", err)
 		}
@@ -101,6 +101,22 @@ func (r *Repository) diffRecords(ctx context.Context, folder, from, to string, y
 		}
 	}
 	return nil
+}
+
+// restoreAside restores for the host's own use: an attempt that fails is not worth
+// going on from.
+func (r *Repository) restoreAside(ctx context.Context, ref, target string) error {
+	m, err := r.Find(ctx, ref)
+	if err != nil {
+		return err
+	}
+	release, err := r.hold(ctx, m, "compared")
+	if err != nil {
+		return err
+	}
+	defer release()
+	_, err = r.restore(ctx, m, target, false)
+	return err
 }
 
 func familyNames(views []*rocks.View) []string {

@@ -46,17 +46,6 @@ func diagnose(t *testing.T, cfg *config.Config, options ...host.Option) (*host.D
 	return d, checks
 }
 
-// inStore lists what a store holds.
-func inStore(t *testing.T, s blob.Store) []string {
-	t.Helper()
-	var list []string
-	for info, err := range s.List(t.Context(), "", "") {
-		require.NoError(t, err)
-		list = append(list, info.Name)
-	}
-	return list
-}
-
 // TestDoctorFindsAllWell asks about a repository and a database that are sound. It
 // changes neither.
 func TestDoctorFindsAllWell(t *testing.T) {

@@ -10,7 +10,9 @@ import (
 
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/blob/dir"
+	"github.com/rocksnap/rocksnap/host/blob/s3"
 	"github.com/rocksnap/rocksnap/host/internal/durable"
+	"github.com/rocksnap/rocksnap/host/internal/storetest"
 )
 
 // matrix drives deeds through every failure of every operation.
@@ -52,6 +54,7 @@ func (m *matrix) folder(t testing.TB) string {
 func (m *matrix) run(t *testing.T, d deed, changes bool, f fault) *script {
 	t.Helper()
 	w := m.template.clone(t, m.folder(t))
+	w.turn = f.at
 	d.prepare(t, w)
 	s := &script{fault: f}
 	repository, other := w.store, w.other
@@ -69,15 +72,19 @@ func (m *matrix) run(t *testing.T, d deed, changes bool, f fault) *script {
 	return s
 }
 
-// each runs a deed once for each failure of each of its operations.
+// envMatrix, when it is set, has the matrix leave nothing out.
+const envMatrix = "ROCKSNAP_TEST_MATRIX"
+
+// each runs a deed once for each failure of each of its operations, or of every
+// one in stride.
 func (m *matrix) each(t *testing.T, d deed, changes bool, floor, stride int) {
+	if os.Getenv(envMatrix) != "" {
+		stride = 1
+	}
 	whole := m.run(t, d, changes, fault{})
 	require.GreaterOrEqual(t, len(whole.ops), floor)
 	for at := 1; at <= len(whole.ops); at += stride {
-		for _, kind := range []kind{stopped, lost, vanished, cut} {
-			if !possible(kind, whole.verb(at), changes) {
-				continue
-			}
+		for _, kind := range kinds(whole.verb(at), changes) {
 			t.Run(fmt.Sprintf("%s %d", kind, at), func(t *testing.T) {
 				t.Parallel()
 				m.run(t, d, changes, fault{kind, at})
@@ -86,15 +93,22 @@ func (m *matrix) each(t *testing.T, d deed, changes bool, floor, stride int) {
 	}
 }
 
-// possible tells whether a fault makes sense.
-func possible(k kind, verb string, change bool) bool {
-	switch k {
-	case vanished:
-		return !change && verb == string(blob.VerbCreate)
-	case cut:
-		return !change && (verb == string(blob.VerbOpen) || verb == string(blob.VerbList) || verb == string(blob.VerbDelete))
+// kinds lists the faults of an operation that differ in what they leave. To stop
+// before a read is to stop before the next write, which is another number.
+func kinds(verb string, change bool) []kind {
+	switch blob.Verb(verb) {
+	case blob.VerbCreate:
+		if !change {
+			return []kind{stopped, lost, vanished}
+		}
+	case blob.VerbOpen, blob.VerbList:
+		return []kind{cut}
+	case blob.VerbStat:
+		return []kind{lost}
+	case blob.VerbDelete:
+		return []kind{stopped, lost, cut}
 	}
-	return true
+	return []kind{stopped, lost}
 }
 
 // TestMatrixDirectory is the matrix of a repository in a directory.
@@ -106,6 +120,23 @@ func TestMatrixDirectory(t *testing.T) {
 	})
 	for _, d := range deeds {
 		t.Run(d.name+", calls", func(t *testing.T) { m.each(t, d, false, d.calls, 1) })
-		t.Run(d.name+", changes", func(t *testing.T) { m.each(t, d, true, d.changes, 1) })
+		t.Run(d.name+", changes", func(t *testing.T) { m.each(t, d, true, d.changes, d.stride) })
+	}
+}
+
+// TestMatrixVersity is the matrix of a repository in a bucket. What a deed changes
+// on this machine is no different there.
+func TestMatrixVersity(t *testing.T) {
+	server := storetest.Versity(t)
+	server.Env(t)
+	m := newMatrix(t, func(t testing.TB, folder, name string) blob.Store {
+		o := server.Options()
+		o.Prefix = filepath.Base(folder) + "/" + name
+		s, err := s3.Open(t.Context(), o)
+		require.NoError(t, err)
+		return s
+	})
+	for _, d := range deeds {
+		t.Run(d.name, func(t *testing.T) { m.each(t, d, false, d.calls, 4) })
 	}
 }

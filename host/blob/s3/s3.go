@@ -7,8 +7,7 @@
 //   - Of several creators of a name, on any machines, exactly one wins. Where an
 //     answer was lost, the creator reads the object back and looks whether it
 //     carries the id of its own attempt. (Two creators of the same large bytes
-//     may come to share an upload, and a server that answers a repeated
-//     completion tells both that they won.)
+//     may come to share an upload, and then both believe that they won.)
 //   - An object is seen complete or not at all. The server checks the CRC32C of
 //     every part and of the whole before it shows it.
 //   - A large Create that was killed or cancelled, or that lost the server, leaves

@@ -125,8 +125,7 @@ func (c *cli) printCopied(r *host.Copied, dry bool) error {
 	for _, f := range r.Failed {
 		t.row(f.Snapshot, "left out")
 	}
-	t.row()
-	t.row(fmt.Sprintf("%s: %s, %s stored, %s reused, %s resumed",
+	t.lines(fmt.Sprintf("%s: %s, %s stored, %s reused, %s resumed",
 		count(len(r.Snapshots), "snapshot"), count(r.Objects, "object"), size(r.Bytes), size(r.Reused), size(r.Resumed)))
 	return t.flush()
 }

@@ -56,7 +56,7 @@ func (c *cli) printDiagnosis(d *host.Diagnosis) error {
 	if c.json {
 		err = c.print(doctorDocument{"rocksnap.doctor/1", checks})
 	} else {
-		err = c.printChecks(checks)
+		err = c.printChecks(checks, hints(checks))
 	}
 	if err == nil && failed > 0 {
 		err = fmt.Errorf("doctor: %s failed", count(failed, "check"))
@@ -64,18 +64,22 @@ func (c *cli) printDiagnosis(d *host.Diagnosis) error {
 	return err
 }
 
-// printChecks prints checks, and below them the hints of those that have one.
-func (c *cli) printChecks(checks []checkItem) error {
+func hints(checks []checkItem) (lines []string) {
+	for _, check := range checks {
+		if check.Hint != "" {
+			lines = append(lines, "hint: "+check.Name+": "+check.Hint)
+		}
+	}
+	return lines
+}
+
+// printChecks prints checks, and lines below them.
+func (c *cli) printChecks(checks []checkItem, lines []string) error {
 	t := c.table()
 	t.row("CHECK", "RESULT", "DETAIL")
 	for _, check := range checks {
 		t.row(check.Name, check.Result, strings.ReplaceAll(check.Detail, "\n", "; "))
 	}
-	t.row()
-	for _, check := range checks {
-		if check.Hint != "" {
-			t.row("hint: " + check.Name + ": " + check.Hint)
-		}
-	}
+	t.lines(lines...)
 	return t.flush()
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/rocksnap/rocksnap/config"
@@ -19,7 +17,7 @@ First it tests whether the store keeps what snapshots depend on, and removes wha
 it wrote for that. A store that does not is refused; one that only lacks
 exclusive creates can serve a single host, which --single-writer promises.
 
-Exit status: 0 ok, 1 failed, 2 usage, 12 key, 130 interrupted.`,
+Exit status: 0 ok, 1 failed, 2 usage, 20 damage found, 130 interrupted.`,
 		`  rocksnap init --config orders.toml`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(c.config)
@@ -51,9 +49,5 @@ func (c *cli) printInit(r config.Repository, report *probe.Report) error {
 	if c.json {
 		return c.print(initDocument{"rocksnap.init/1", r.URL, r.Name, checks})
 	}
-	if err := c.printChecks(checks); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(c.out, "created repository %s\n", r.URL)
-	return err
+	return c.printChecks(checks, []string{"created repository " + r.URL})
 }

@@ -43,6 +43,16 @@ func (t table) row(cells ...any) {
 	fmt.Fprintln(t.w, strings.TrimRight(strings.Join(text, "\t"), "\t"))
 }
 
+// lines writes text below a table.
+func (t table) lines(text ...string) {
+	if len(text) > 0 {
+		t.row()
+	}
+	for _, line := range text {
+		t.row(line)
+	}
+}
+
 func (t table) flush() error {
 	if err := t.w.Flush(); err != nil {
 		return fmt.Errorf("print result: %w", err)

@@ -107,10 +107,7 @@ func (c *cli) printPruned(p *host.Pruned, lines []string) error {
 		}
 		t.row(v.Snapshot.ID, v.Snapshot.Created.Local().Format(time.DateTime), action, strings.Join(v.Reasons, "; "))
 	}
-	t.row()
-	for _, line := range lines {
-		t.row(line)
-	}
+	t.lines(lines...)
 	return t.flush()
 }
 

@@ -62,6 +62,7 @@ func (c *cli) printRepaired(r *host.Repaired, s host.Sample) error {
 	}
 	t := c.table()
 	t.passes(r.Verified)
+	t.row()
 	t.row("SNAPSHOT", "FILE", "OBJECT", "PROBLEM", "RESULT")
 	for _, item := range healed {
 		t.row(append(item.cells(), "healed "+item.How)...)
@@ -69,7 +70,6 @@ func (c *cli) printRepaired(r *host.Repaired, s host.Sample) error {
 	for _, item := range left {
 		t.row(append(item.cells(), "not healed: "+item.How)...)
 	}
-	t.row()
-	t.row(fmt.Sprintf("%s healed, %d left", count(len(healed), "problem"), len(left)))
+	t.lines(fmt.Sprintf("%s healed, %d left", count(len(healed), "problem"), len(left)))
 	return t.flush()
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/storetest"
 )
 
 // TestScripts runs the command line as its users do.
@@ -50,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"flip":      flip,
 			"lock":      lock,
 			"agekey":    ageKey,
+			"s3server":  s3Server(t),
 			"interrupt": interrupt,
 		},
 	})
@@ -175,19 +178,37 @@ func ageKey(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("RECIPIENT", key.Recipient().String())
 }
 
-// interrupt SIGNAL FILE COMMAND... sends a signal as soon as the file exists, and
+// s3Server makes a command, s3server, that gives a script a bucket of its own: the
+// server's URL in ENDPOINT, s3://… in BUCKET, and the credentials. All scripts use
+// one server, which runs from the first that asks to the end of t.
+func s3Server(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	server := sync.OnceValue(func() storetest.Server { return storetest.Versity(t) })
+	return func(ts *testscript.TestScript, _ bool, _ []string) {
+		s := server().NewBucket(t)
+		ts.Setenv("ENDPOINT", s.Endpoint)
+		ts.Setenv("BUCKET", "s3://"+s.Bucket)
+		ts.Setenv("AWS_ACCESS_KEY_ID", s.AccessKey)
+		ts.Setenv("AWS_SECRET_ACCESS_KEY", s.SecretKey)
+		ts.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	}
+}
+
+// interrupt SIGNAL PATTERN COMMAND... sends a signal as soon as a file matches, and
 // expects the exit status 130.
 func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	var stderr bytes.Buffer
-	sig, file := unix.SignalNum(args[0]), ts.MkAbs(args[1])
+	sig, pattern := unix.SignalNum(args[0]), ts.MkAbs(args[1])
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // for what ignores the signal
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[2], args[3:]...)
-	cmd.Dir, cmd.Stderr = ts.MkAbs("."), &stderr
+	cmd.Dir, cmd.Stderr, cmd.Env = ts.MkAbs("."), &stderr, os.Environ()
+	for _, name := range []string{"ROCKSNAP_CACHE_DIR", "XDG_STATE_HOME"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name)) // as Setup has it
+	}
 	ts.Check(cmd.Start())
 	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
-		if _, err := os.Stat(file); err == nil {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
 			break
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -135,17 +135,13 @@ func (c *cli) printVerified(v *host.Verified, s host.Sample) error {
 	t := c.table()
 	t.passes(v)
 	if len(v.Problems) > 0 {
+		t.row()
 		t.row("SNAPSHOT", "FILE", "OBJECT", "PROBLEM")
 	}
 	for _, p := range v.Problems {
 		t.row(problemItem(p).cells()...)
 	}
-	if len(v.Problems) > 0 {
-		t.row()
-	}
-	for _, line := range verdict(v) {
-		t.row(line)
-	}
+	t.lines(verdict(v)...)
 	return t.flush()
 }
 
@@ -155,7 +151,6 @@ func (t table) passes(v *host.Verified) {
 	for _, p := range v.Passes {
 		t.row(p.Level, p.Checked, size(p.Bytes), p.Left, p.Problems)
 	}
-	t.row()
 }
 
 func (p problemItem) cells() []any {

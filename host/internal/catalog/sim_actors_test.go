@@ -22,7 +22,7 @@ func (w *world) start(name string, live func(*process)) {
 	go func() {
 		defer func() { w.actors-- }()
 		for life := uint64(0); ; life++ {
-			p := &process{world: w, name: name, random: rand.New(rand.NewPCG(seed, life))}
+			p := &process{world: w, name: name, random: rand.New(rand.NewPCG(seed, life)), walks: map[string]int{}, walked: map[string]int{}}
 			p.enter("start", name)
 			live(p)
 			if !p.dead || w.over {
@@ -57,12 +57,17 @@ func host(database string) func(*process) {
 	return func(p *process) {
 		for p.goes() {
 			w, err := p.open(database).Acquire(context.Background(), Owner{Host: p.name})
-			for range 1 + p.random.IntN(12) {
+			p.model.acquired(p, w, err)
+			lives, rest := 12, 20*time.Minute
+			if p.nature.hurry {
+				lives, rest = 2, time.Minute
+			}
+			for range 1 + p.random.IntN(lives) {
 				if err == nil && p.goes() {
 					err = p.sessions(w)
 				}
 			}
-			time.Sleep(time.Duration(p.random.IntN(20)) * time.Minute)
+			time.Sleep(time.Duration(p.random.Int64N(int64(rest))))
 		}
 	}
 }
@@ -108,6 +113,7 @@ func (s *simSession) alone(do func() error) error {
 
 func (s *simSession) take() (err error) {
 	ctx := context.Background()
+	s.enter("session", s.id)
 	err = s.alone(func() (err error) { s.run, err = s.writer.Begin(ctx, s.id); return err })
 	if err != nil {
 		return err
@@ -120,10 +126,8 @@ func (s *simSession) take() (err error) {
 	if err == nil {
 		s.model.books[s.database].attempts[m.ID] = true
 		err = s.alone(func() error { return s.run.Commit(ctx, m) })
-		if !s.process.dead {
-			s.tell("%s: session %s: committed in %d: %v", s.name, s.id, m.Slot, err)
-			s.model.books[s.database].report(m, err)
-		}
+		s.tell("%s: session %s: committed in %d: %v", s.name, s.id, m.Slot, err)
+		s.model.reported(s.process, m, err)
 	}
 	if !s.process.dead && !errors.Is(err, blob.ErrUnknownOutcome) {
 		delete(s.model.sessions, s)
@@ -327,12 +331,16 @@ func pruner(databases ...string) func(*process) {
 				Policy: pick(p.random, Policy{Last: 1}, Policy{Last: 1}, Policy{Last: 2}, Policy{}), Sweep: p.random.IntN(2) == 0,
 				Grace: pick(p.random, p.nature.graces...), DryRun: p.random.IntN(10) == 0, Owner: Owner{Host: p.name},
 			}
+			if p.nature.hurry {
+				o.Policy, o.DryRun = Policy{Last: 1}, false
+			}
 			p.prune(p.open(pick(p.random, databases...)), o)
 		}
 	}
 }
 
 func (p *process) prune(c *Catalog, o PruneOptions) {
+	p.began = p.step
 	pruned, err := c.Prune(context.Background(), o)
 	p.tell("%s: pruned %s: %d objects: %v", p.name, c.database, pruned.Objects, err)
 	for _, err := range pruned.Damaged {

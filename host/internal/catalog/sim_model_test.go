@@ -21,6 +21,7 @@ type model struct {
 	wrong []string
 
 	names map[string][32]byte // every name that was ever taken, but for entries
+	born  map[string]int      // the step at which an object was created
 	books map[string]*book    // by database
 
 	sessions map[*simSession]bool // that run
@@ -35,11 +36,10 @@ type book struct {
 	body     map[uint64]*Manifest
 	last     uint64
 	epoch    uint64
-	removal  *entry            // the newest
-	acked    map[string]uint64 // slots of the snapshots that were reported as committed
-	refused  map[string]bool   // ids of those that were reported as not committed
-	attempts map[string]bool   // ids that were to be committed
-	pinned   map[string]int    // operators' pins that were acknowledged, by snapshot
+	removal  *entry          // the newest
+	refused  map[string]bool // ids of those that were reported as not committed
+	attempts map[string]bool // ids that were to be committed
+	pinned   map[string]int  // operators' pins that were acknowledged, by snapshot
 }
 
 // simPin is a reader's pin that is there.
@@ -59,12 +59,12 @@ type hold struct {
 
 func newModel(w *world) *model {
 	m := &model{
-		world: w, names: map[string][32]byte{}, books: map[string]*book{}, sessions: map[*simSession]bool{},
+		world: w, names: map[string][32]byte{}, born: map[string]int{}, books: map[string]*book{}, sessions: map[*simSession]bool{},
 		holds: map[*hold]bool{}, pins: map[string]*simPin{}, done: map[string]int{},
 	}
 	for _, database := range []string{"orders", "users"} {
 		m.books[database] = &book{
-			log: map[uint64]*entry{}, body: map[uint64]*Manifest{}, acked: map[string]uint64{},
+			log: map[uint64]*entry{}, body: map[uint64]*Manifest{},
 			refused: map[string]bool{}, attempts: map[string]bool{}, pinned: map[string]int{},
 		}
 	}
@@ -94,6 +94,7 @@ func (b *book) declared(slot uint64) bool {
 
 // created is told of every object that comes to be.
 func (m *model) created(p *process, name string, body []byte) {
+	m.born[name] = m.step
 	if b, slot := m.bookOf(name); b != nil {
 		m.entered(b, slot, name, body)
 		return
@@ -310,12 +311,25 @@ func (m *model) clean() {
 	}
 }
 
-// report enters what a session was told about its commit.
-func (b *book) report(s *Manifest, err error) {
+// acquired is told that a process believes to be the writer.
+func (m *model) acquired(p *process, w *Writer, err error) {
+	if p.dead || err != nil {
+		return
+	}
+	e := m.books[w.catalog.database].log[w.Epoch()]
+	if e == nil || e.epoch == nil || e.epoch.Writer != w.epoch.Writer {
+		m.violated("%s was told that it has epoch %d", p.name, w.Epoch())
+	}
+}
+
+// reported is told what a session was told about its commit.
+func (m *model) reported(p *process, s *Manifest, err error) {
+	b := m.books[s.Database]
 	switch {
-	case err == nil:
-		b.acked[s.ID] = s.Slot
-	case !errors.Is(err, blob.ErrUnknownOutcome):
+	case p.dead:
+	case err == nil && (b.body[s.Slot] == nil || b.body[s.Slot].ID != s.ID):
+		m.violated("%s was told that snapshot %s is committed", p.name, s.ID)
+	case err != nil && !errors.Is(err, blob.ErrUnknownOutcome):
 		b.refused[s.ID] = true
 	}
 }

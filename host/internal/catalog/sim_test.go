@@ -50,7 +50,9 @@ func (w *world) populate() {
 	}
 	for i := range 1 + r.IntN(2) {
 		w.start("pruner "+strconv.Itoa(i), pruner(pruned...))
-		w.start("reader "+strconv.Itoa(i), reader("orders"))
+		if !w.nature.hurry {
+			w.start("reader "+strconv.Itoa(i), reader("orders"))
+		}
 	}
 	w.start("operator", operator("orders"))
 }

@@ -24,6 +24,7 @@ type world struct {
 	spoil  spoiler // what a mutation hides from the protocol
 	disk   *mem.Store
 	model  *model
+	script *script // decides instead of chance, if there is one
 
 	mu      sync.Mutex // guards the pending calls against the goroutines of one process
 	pending []*call
@@ -50,10 +51,11 @@ type nature struct {
 	coarse time.Duration
 	paged  bool // a list may see the store at several instants
 	graces []time.Duration
+	hurry  bool // everything is pruned at once, so that slots are free again soon
 }
 
 func drawNature(r *rand.Rand) nature {
-	return nature{
+	n := nature{
 		steps:  400 + r.IntN(800),
 		stay:   pick(r, 0, 0.5, 0.9, 0.97),
 		fault:  pick(r, 0, 0, 0.02, 0.08),
@@ -64,7 +66,13 @@ func drawNature(r *rand.Rand) nature {
 		coarse: pick(r, time.Nanosecond, time.Second),
 		paged:  r.IntN(2) == 0,
 		graces: pick(r, []time.Duration{0}, []time.Duration{0, time.Minute}, []time.Duration{time.Second, time.Hour}),
+		hurry:  r.IntN(4) == 0,
 	}
+	if n.hurry {
+		n.graces, n.coarse, n.zombie, n.steps = []time.Duration{0}, time.Nanosecond, 0.3, 2*n.steps
+		n.fault, n.crash = min(n.fault, 0.02), min(n.crash, 0.003)
+	}
+	return n
 }
 
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
@@ -78,6 +86,12 @@ type process struct {
 	dead   bool
 	frozen int  // the step until which it is suspended
 	alone  bool // nobody else is there
+
+	began int    // step at which its prune began
+	made  string // the last object that it created
+
+	walks  map[string]int // lists that it began, by prefix
+	walked map[string]int // the step at which it began the last odd one
 }
 
 // call is a store call that waits for its turn.
@@ -175,6 +189,9 @@ func (w *world) abandon() {
 // pause is how long a step takes. No two are equal, so that no two timers fire at
 // once.
 func (w *world) pause() time.Duration {
+	if w.script != nil {
+		return time.Millisecond
+	}
 	d := time.Duration(1+w.random.IntN(1e6)) * time.Nanosecond
 	switch w.random.IntN(100) {
 	case 0:
@@ -204,13 +221,25 @@ func (w *world) happen() {
 		w.suspend(w.pending[w.random.IntN(len(w.pending))].process, 1<<w.random.IntN(9))
 	}
 	for _, c := range w.pending {
-		if c.verb == blob.VerbCreate && strings.Contains(c.name, "/entries/") && !c.weighed && !w.calm {
-			c.weighed = true
-			if w.random.Float64() < w.nature.zombie {
-				w.suspend(c.process, 100+w.random.IntN(1000))
-			}
+		if !c.weighed && !w.calm && w.random.Float64() < w.nature.zombie*c.moment() {
+			w.suspend(c.process, 50+w.random.IntN(700))
 		}
+		c.weighed = true
 	}
+}
+
+// moment says how good a moment this is to be suspended: between having looked and
+// acting upon it.
+func (c *call) moment() float64 {
+	switch {
+	case c.verb == blob.VerbCreate && strings.Contains(c.name, "/entries/"):
+		return 1
+	case c.verb == blob.VerbCreate && strings.HasPrefix(c.name, "db/"), strings.Contains(c.name, "/notes/"):
+		return 0.3
+	case c.verb == blob.VerbDelete:
+		return 0.1
+	}
+	return 0
 }
 
 func (w *world) suspend(p *process, steps int) {
@@ -226,6 +255,9 @@ func (w *world) next() *call {
 	awake := slices.DeleteFunc(slices.Clone(w.pending), func(c *call) bool { return c.process.frozen > w.step && !w.calm })
 	if len(awake) == 0 {
 		return nil
+	}
+	if w.script != nil {
+		return w.script.next(awake)
 	}
 	if w.random.Float64() < w.nature.stay {
 		same := slices.DeleteFunc(slices.Clone(awake), func(c *call) bool { return c.process != w.last })

@@ -5,7 +5,6 @@
 //
 //	                                            versitygw 1.8  MinIO 2026-02  rclone 1.76
 //	If-None-Match of PUT and of a completion    yes            yes            yes
-//	metadata, which tells whose an object is    yes            yes            yes
 //	CRC32C of an object, put in one request     yes            yes            yes
 //	CRC32C of an object, put in parts           yes            yes            no
 //	CRC32C of stored parts, for going on        yes            yes            no
