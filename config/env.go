@@ -11,7 +11,7 @@ import (
 const envPrefix = "ROCKSNAP_"
 
 // notKeys are the variables that other parts of rocksnap read.
-var notKeys = []string{"ROCKSNAP_CACHE_DIR", "ROCKSNAP_CONFIG", "ROCKSNAP_PLUGIN_PATH"}
+var notKeys = []string{"ROCKSNAP_CACHE_DIR", "ROCKSNAP_CONFIG", "ROCKSNAP_PLUGIN_PATH", "ROCKSNAP_STATE_DIR"}
 
 // override stores what the environment says. A variable that is no key's is an
 // error: a misspelled override must not be ignored.

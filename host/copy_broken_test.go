@@ -165,6 +165,38 @@ func TestCopyGoesOnWithinAFile(t *testing.T) {
 	}
 }
 
+// TestCopySharesNothingPrivate breaks off between two snapshots that are alike, and
+// whose objects may be referred to by one only: what the first copy has stored for
+// the one is not taken for the other.
+func TestCopySharesNothingPrivate(t *testing.T) {
+	path := shapes[0].make(t)
+	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
+	list := snapshots(t, from, "native-full", "native-full")
+	entries := 0
+	r, err := host.OpenRepository(t.Context(), to, host.WithStore(blob.Faulty(store(t, to), func(c blob.Call) blob.Fault {
+		switch {
+		case c.Verb == blob.VerbCreate && strings.Contains(c.Name, "/entries/"):
+			entries++
+		case c.Verb == blob.VerbCreate && strings.HasPrefix(c.Name, "objects/") && entries == 2: // an epoch and a manifest
+			return blob.Fault{Mode: blob.Fail}
+		}
+		return blob.Fault{}
+	})))
+	require.NoError(t, err)
+	_, err = repository(t, from).Copy(t.Context(), r, host.CopyOptions{})
+	require.ErrorIs(t, err, blob.ErrFault)
+	require.Equal(t, []string{list[0].ID}, listed(t, to))
+	_, err = copyAll(t, from, to)
+	require.NoError(t, err)
+	first, err := repository(t, to).Find(t.Context(), list[0].ID)
+	require.NoError(t, err)
+	second, err := repository(t, to).Find(t.Context(), list[1].ID)
+	require.NoError(t, err)
+	for _, f := range second.Contents {
+		assert.False(t, refers(first, f.Object), f.Name)
+	}
+}
+
 // failsAtLarge is a store that takes nothing more once it has met an object of 32 MiB,
 // which it may or may not have kept.
 type failsAtLarge struct {

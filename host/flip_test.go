@@ -107,18 +107,19 @@ func (f *flipper) isFound(t *testing.T, file string, level host.Level, damage st
 // positions lists which bytes of a file are flipped: every byte of a small one, the
 // first ones, which of an entry are its header, and a few of the rest.
 func positions(random *rand.Rand, size int) []int {
-	const all, header, some = 512, 84, 40
-	var list []int
-	for i := range size {
-		if i < header || size <= all || i == size-1 {
-			list = append(list, i)
-		}
+	const all, header = 512, 84
+	list := []int{0, size - 1}
+	some := 40
+	if size > 1<<20 { // a module, of which each look costs a while
+		some = 4
 	}
 	for range some {
 		list = append(list, random.IntN(size))
 	}
-	if size > 1<<20 {
-		list = list[header:]
+	for i := range size {
+		if size <= all || i < header && some == 40 {
+			list = append(list, i)
+		}
 	}
 	return list
 }

@@ -73,7 +73,7 @@ func (h *Host) repair(ctx context.Context, v *verification) (*Repaired, error) {
 		err = fmt.Errorf("repair: %w", err)
 	case len(p.result.Left) > 0:
 		err = problem(CodeIrreparable, fmt.Errorf("repair: %d of %d problems are left", len(p.result.Left), len(v.result.Problems)),
-			"a new snapshot is whole whatever became of the others")
+			"take a native-full snapshot, or an incremental one with full_every = 1: it stores everything anew")
 	}
 	return &p.result, err
 }

@@ -102,6 +102,11 @@ func noRepository(c config.Repository) error {
 	return problem(CodeNoRepository, fmt.Errorf("no repository at %s", c.URL), "create it with 'rocksnap init', or correct [repository] url")
 }
 
+// Reveal decrypts what is encrypted of a manifest. It fails, with [CodeKey], when
+// the private key is not at hand or is another one; everything else can be read all
+// the same.
+func (r *Repository) Reveal(m *Manifest) error { return r.keys.reveal(m) }
+
 // List returns the snapshots of the database, oldest first. Entries that are
 // damaged are left out and returned as errors beside the others.
 func (r *Repository) List(ctx context.Context) ([]Summary, error) {

@@ -1,14 +1,9 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/spf13/cobra"
 
-	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
-	"github.com/rocksnap/rocksnap/host/internal/secret"
 )
 
 func (c *cli) showVerb() *cobra.Command {
@@ -21,11 +16,7 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 		`  rocksnap show latest
   rocksnap show 019c2f6e --json`, cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			cfg, err := config.Load(c.config)
-			if err != nil {
-				return err
-			}
-			r, err := host.OpenRepository(cmd.Context(), cfg, c.options(nil)...)
+			r, err := c.repository(cmd.Context(), nil)
 			if err != nil {
 				return err
 			}
@@ -33,32 +24,16 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 			if err != nil {
 				return err
 			}
-			if err := c.reveal(m, cfg.Repository.Encryption.IdentityFile); err != nil {
+			// Without the key there is enough to show.
+			if err := r.Reveal(m); host.CodeOf(err) == host.CodeKey {
+				c.logger().Warn("what is encrypted is not shown", "snapshot", m.ID, "reason", err)
+			} else if err != nil {
 				return err
 			}
 			return c.printManifest(m)
 		})
 	cmd.ValidArgsFunction = c.snapshotIDs(1)
 	return cmd
-}
-
-// reveal decrypts what is encrypted of a manifest. A key that cannot be had, or
-// that does not fit, is no failure: there is enough to show without it.
-func (c *cli) reveal(m *host.Manifest, identityFile string) error {
-	if !m.Concealed() || identityFile == "" {
-		return nil
-	}
-	identities, err := secret.ReadIdentities(identityFile)
-	if err == nil {
-		err = m.Reveal(identities.Unseal)
-		if err != nil && !errors.Is(err, secret.ErrNoKey) {
-			return &host.Problem{Code: host.CodeDamaged, Err: fmt.Errorf("decrypt snapshot %s: %w", m.ID, err)}
-		}
-	}
-	if err != nil {
-		c.logger().Warn("what is encrypted is not shown", "snapshot", m.ID, "reason", err)
-	}
-	return nil
 }
 
 type showDocument struct {

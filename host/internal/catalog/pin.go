@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +20,8 @@ import (
 // away; one of a reader keeps its objects, until it grows old.
 type Pin struct {
 	Version  int       `json:"version"` // FormatVersion
-	ID       string    `json:"id"`      // UUID, which also makes the name of the object unique for ever
+	ID       string    `json:"id"`      // UUID
+	Renewal  int       `json:"renewal"` // of a reader, which makes one pin after the other
 	Kind     string    `json:"kind"`    // "operator" or "reader"
 	Snapshot string    `json:"snapshot"`
 	Slot     uint64    `json:"slot"` // of the snapshot
@@ -55,10 +57,10 @@ func (c *Catalog) Pin(ctx context.Context, s *Summary, reason string, owner Owne
 // way round: it declares a removal, then reads the pins, and only then makes the
 // removal final. So one of them sees the other.
 func (c *Catalog) pin(ctx context.Context, kind string, s *Summary, reason string, owner Owner) (Pin, error) {
-	p, err := c.putPin(ctx, Pin{Kind: kind, Snapshot: s.ID, Slot: s.Slot, Reason: reason, Owner: owner})
+	p, err := c.putPin(ctx, Pin{ID: uuid.NewString(), Kind: kind, Snapshot: s.ID, Slot: s.Slot, Reason: reason, Owner: owner})
 	if err == nil {
 		if err = c.cameInTime(ctx, p); err != nil {
-			err = errors.Join(err, c.store.Delete(context.WithoutCancel(ctx), c.pinName(p.ID)))
+			err = errors.Join(err, c.store.Delete(context.WithoutCancel(ctx), c.pinName(p)))
 		}
 	}
 	if err != nil {
@@ -69,10 +71,10 @@ func (c *Catalog) pin(ctx context.Context, kind string, s *Summary, reason strin
 
 // putPin stores a pin under a name of its own.
 func (c *Catalog) putPin(ctx context.Context, p Pin) (Pin, error) {
-	p.Version, p.ID, p.Created = FormatVersion, uuid.NewString(), time.Now().UTC()
+	p.Version, p.Created = FormatVersion, time.Now().UTC()
 	data, err := sealDocument(&p, &p.Digest)
 	if err == nil {
-		err = createOwn(ctx, c.store, c.pinName(p.ID), data)
+		err = createOwn(ctx, c.store, c.pinName(p), data)
 	}
 	return p, err
 }
@@ -119,17 +121,20 @@ func (c *Catalog) newestRemoval(ctx context.Context, places []place) (slots, err
 	return nil, nil
 }
 
-// Unpin takes away every operator's pin of a snapshot, and returns how many there
-// were.
+// Unpin takes away every operator's pin of a snapshot, even a damaged one, and
+// returns how many there were. It fails with fs.ErrNotExist when there is no such
+// snapshot.
 func (c *Catalog) Unpin(ctx context.Context, snapshot string) (int, error) {
+	slot, err := c.byPrefix(ctx, snapshot)
+	if err != nil {
+		return 0, fmt.Errorf("unpin snapshot %s: %w", snapshot, err)
+	}
 	var names []string
-	for p, err := range c.Pins(ctx) {
+	for info, err := range c.store.List(ctx, c.pinsOf(operatorPin)+pinSlot(slot), "") {
 		if err != nil {
 			return 0, fmt.Errorf("unpin snapshot %s: %w", snapshot, err)
 		}
-		if p.Snapshot == snapshot {
-			names = append(names, c.pinName(p.ID))
-		}
+		names = append(names, info.Name)
 	}
 	if len(names) == 0 {
 		return 0, nil
@@ -142,37 +147,45 @@ func (c *Catalog) Unpin(ctx context.Context, snapshot string) (int, error) {
 
 // Pins yields the operators' pins. One that cannot be read yields an error that
 // names it, and the sequence goes on; an error of the listing ends it.
-func (c *Catalog) Pins(ctx context.Context) iter.Seq2[Pin, error] { return c.pins(ctx, operatorPin) }
-
-func (c *Catalog) pins(ctx context.Context, kind string) iter.Seq2[Pin, error] {
-	return func(yield func(Pin, error) bool) {
-		for p, err := range c.allPins(ctx) {
-			if (err != nil || p.Kind == kind) && !yield(p.Pin, err) {
-				return
-			}
-		}
-	}
-}
-
-// datedPin is a pin with the time, by the store's clock, when it was made.
-type datedPin struct {
-	Pin
-	name string
-	at   time.Time
-}
-
-func (c *Catalog) allPins(ctx context.Context) iter.Seq2[datedPin, error] {
-	return documents(twice(ctx, c.store, pinsPrefix(c.database)), func(info blob.Info) (datedPin, error) {
-		p := datedPin{name: info.Name, at: info.Modified}
-		err := readDocument(ctx, c.store, info.Name, &p.Pin, &p.Digest)
-		if err == nil && c.pinName(p.ID) != info.Name {
+func (c *Catalog) Pins(ctx context.Context) iter.Seq2[Pin, error] {
+	return documents(c.store.List(ctx, c.pinsOf(operatorPin), ""), func(info blob.Info) (p Pin, err error) {
+		err = readDocument(ctx, c.store, info.Name, &p, &p.Digest)
+		if err == nil && c.pinName(p) != info.Name {
 			err = &DamageError{info.Name, fmt.Sprintf("it was written for pin %s", p.ID)}
 		}
 		return p, err
 	})
 }
 
-func (c *Catalog) pinName(id string) string { return pinsPrefix(c.database) + id }
+func (c *Catalog) pinsOf(kind string) string { return pinsPrefix(c.database) + kind + "-" }
+
+func pinSlot(slot uint64) string { return fmt.Sprintf("%020d-", slot) }
+
+// pinName says all that prune has to know of a reader's pin, which may be gone before
+// it can be read. The pins of one reader sort in the order in which they replace each
+// other: while a list is walked through, the reader may make a new one and delete the
+// old one, and the walk still meets one of them.
+func (c *Catalog) pinName(p Pin) string {
+	return fmt.Sprintf("%s%s%s-%06d", c.pinsOf(p.Kind), pinSlot(p.Slot), p.ID, p.Renewal)
+}
+
+// readerPins yields the pins of readers, with their slots.
+func (c *Catalog) readerPins(ctx context.Context) iter.Seq2[place, error] {
+	return func(yield func(place, error) bool) {
+		prefix := c.pinsOf(readerPin)
+		for info, err := range c.store.List(ctx, prefix, "") {
+			if err != nil {
+				yield(place{}, fmt.Errorf("list pins: %w", err))
+				return
+			}
+			element, _, _ := strings.Cut(info.Name[len(prefix):], "-")
+			slot, ok := parseSlot(element)
+			if ok && !yield(place{slot, info.Name, info.Size, info.Modified}, nil) {
+				return
+			}
+		}
+	}
+}
 
 // Hold keeps the objects of a snapshot for a reader, which calls release when it
 // is done. It fails with [ErrRemoved] when prune came first. In a store that cannot
@@ -189,7 +202,7 @@ func (c *Catalog) Hold(ctx context.Context, s *Summary, reason string, owner Own
 	return func() {
 		cancel()
 		renewing.Wait()
-		_ = c.store.Delete(context.WithoutCancel(ctx), c.pinName(p.ID)) // it grows old by itself
+		_ = c.store.Delete(context.WithoutCancel(ctx), c.pinName(p)) // it grows old by itself
 	}, nil
 }
 
@@ -198,7 +211,7 @@ func (c *Catalog) Hold(ctx context.Context, s *Summary, reason string, owner Own
 func (c *Catalog) renew(ctx context.Context, p Pin) Pin {
 	tick := time.NewTicker(readerEvery)
 	defer tick.Stop()
-	for {
+	for next := p; ; {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
@@ -206,8 +219,9 @@ func (c *Catalog) renew(ctx context.Context, p Pin) Pin {
 		if ctx.Err() != nil {
 			return p
 		}
-		if next, err := c.putPin(ctx, p); err == nil { // else the old one holds for a while yet
-			_ = c.store.Delete(ctx, c.pinName(p.ID))
+		next.Renewal++
+		if _, err := c.putPin(ctx, next); err == nil { // else the old one holds for a while yet
+			_ = c.store.Delete(ctx, c.pinName(p))
 			p = next
 		}
 	}

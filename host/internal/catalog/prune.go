@@ -62,6 +62,7 @@ type pruning struct {
 	pinned     map[uint64]bool      // slots
 	reasons    map[string]string    // of the pins, by id of the snapshot
 	unreadable []uint64             // slots of damaged entries that are to go
+	unsure     bool                 // whether a damaged entry may be the newest removal
 }
 
 func (p *pruning) run(ctx context.Context) (err error) {
@@ -121,8 +122,17 @@ func (p *pruning) look(ctx context.Context) (err error) {
 		return err
 	}
 	p.declared, p.times = p.survey.declared, make(map[uint64]time.Time)
+	p.unsure = false
 	for _, r := range p.survey.heads {
 		p.times[r.slot] = r.at
+		switch {
+		case r.err == nil:
+			p.unsure = p.unsure && r.entry.removal == nil
+		case !errors.Is(r.err, ErrDamaged):
+			return r.err
+		case !p.declared.has(r.slot) && !slices.Contains(p.options.Remove, r.name):
+			p.unsure = true
+		}
 	}
 	p.pinned, p.reasons = make(map[uint64]bool), make(map[string]string)
 	for pin, err := range p.catalog.Pins(ctx) {
@@ -255,10 +265,12 @@ func (s *survey) replaced() []uint64 {
 	return list
 }
 
-// declare publishes a removal entry, if there is anything new to say.
+// declare publishes a removal entry, if there is anything new to say. It says
+// nothing while there is damage that may be a removal, which it would have to
+// repeat.
 func (p *pruning) declare(ctx context.Context, condemned []uint64) error {
 	settled := p.declared.settled(p.pinned, p.ripe)
-	if len(condemned) == 0 && slices.Equal(settled, p.declared) {
+	if p.unsure || len(condemned) == 0 && slices.Equal(settled, p.declared) {
 		return nil
 	}
 	if p.options.DryRun {

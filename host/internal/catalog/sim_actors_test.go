@@ -79,7 +79,7 @@ func (p *process) sessions(w *Writer) error {
 	ends := make(chan error, 2)
 	n := 1 + p.random.IntN(4)/3
 	for range n {
-		s := &simSession{process: p, id: p.uuid(), database: w.catalog.database, writer: w, epoch: w.Epoch(), turns: turns, using: map[string]bool{}}
+		s := p.session(w, p.uuid(), turns)
 		go func() { ends <- s.take() }()
 	}
 	var err error
@@ -89,6 +89,12 @@ func (p *process) sessions(w *Writer) error {
 		}
 	}
 	return err
+}
+
+func (p *process) session(w *Writer, id string, turns chan bool) *simSession {
+	return &simSession{
+		process: p, id: id, database: w.catalog.database, writer: w, epoch: w.Epoch(), turns: turns, using: map[string]bool{},
+	}
 }
 
 // simSession takes one snapshot as a host does.
@@ -120,7 +126,7 @@ func (s *simSession) take() (err error) {
 	}
 	s.model.sessions[s] = true
 	m, err := s.store(ctx)
-	if err == nil && s.random.IntN(8) == 0 {
+	if err == nil && s.random.Float64() < s.nature.cancel {
 		err = errors.New("cancelled")
 	}
 	if err == nil {

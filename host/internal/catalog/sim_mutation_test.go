@@ -11,19 +11,19 @@ import (
 // a process what that step would have shown.
 var mutations = map[string]spoiler{
 	"prune sees no intents": {hide: func(p *process, prefix, _, _ string) bool {
-		return prunes(p) && strings.HasSuffix(prefix, "/intents/")
+		return isPruner(p) && strings.HasSuffix(prefix, "/intents/")
 	}},
 	"prune sees no pins": {hide: func(p *process, prefix, _, _ string) bool {
-		return prunes(p) && strings.HasSuffix(prefix, "/pins/")
+		return isPruner(p) && strings.Contains(prefix, "/pins/")
 	}},
 	"prune reads intents before it lists objects": {hide: func(p *process, prefix, _, name string) bool {
-		return prunes(p) && strings.HasSuffix(prefix, "/intents/") && p.model.born[name] > p.began
+		return isPruner(p) && strings.HasSuffix(prefix, "/intents/") && p.model.born[name] > p.began
 	}},
 	"prune reads pins before it declares a removal": {hide: func(p *process, prefix, _, name string) bool {
-		return prunes(p) && strings.HasSuffix(prefix, "/pins/") && p.model.born[name] > p.began
+		return isPruner(p) && strings.Contains(prefix, "/pins/") && p.model.born[name] > p.began
 	}},
 	"prune walks only once where objects replace each other": {hide: func(p *process, prefix, _, name string) bool {
-		return prunes(p) && replaces(prefix) && p.walks[prefix]%2 == 0 && p.model.born[name] >= p.walked[prefix]
+		return isPruner(p) && replaces(prefix) && p.walks[prefix]%2 == 0 && p.model.born[name] >= p.walked[prefix]
 	}},
 	"a publisher does not look whether its slot was removed": {hide: func(p *process, _, after, _ string) bool {
 		return after == p.made && strings.Contains(after, "/entries/")
@@ -34,10 +34,10 @@ var mutations = map[string]spoiler{
 }
 
 func replaces(prefix string) bool {
-	return strings.HasSuffix(prefix, "/intents/") || strings.HasSuffix(prefix, "/pins/")
+	return strings.HasSuffix(prefix, "/intents/") || strings.Contains(prefix, "/pins/")
 }
 
-func prunes(p *process) bool {
+func isPruner(p *process) bool {
 	return strings.HasPrefix(p.name, "pruner") || strings.HasPrefix(p.name, "operator")
 }
 

@@ -63,20 +63,22 @@ func (w *world) tidyUp() {
 	w.calm = true
 	w.start("last", func(p *process) {
 		p.alone = true
-		for _, database := range []string{"orders", "users"} {
-			if w.model.books[database].last > 0 {
-				_, _ = p.open(database).Acquire(context.Background(), owner)
-			}
+		for _, database := range w.databases() {
+			_, _ = p.open(database).Acquire(context.Background(), owner)
 		}
 		for range 2 {
 			w.ahead += 48 * time.Hour
-			for _, database := range []string{"orders", "users"} {
+			for _, database := range w.databases() {
 				p.prune(p.open(database), PruneOptions{Sweep: true, Grace: time.Hour})
 			}
 		}
 	})
 	w.run()
 	w.model.clean()
+}
+
+func (w *world) databases() []string {
+	return slices.DeleteFunc([]string{"orders", "users"}, func(database string) bool { return w.model.books[database].last == 0 })
 }
 
 // TestSimulation is the protocol against everything that may happen to it.

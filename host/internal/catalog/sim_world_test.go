@@ -47,6 +47,7 @@ type nature struct {
 	crash  float64 // chance per call
 	freeze float64 // chance per step that a process is suspended
 	zombie float64 // chance that one is suspended for long when it is about to publish
+	cancel float64 // chance per session that it fails before it commits
 	jump   float64 // chance per step that the store's clock jumps
 	coarse time.Duration
 	paged  bool // a list may see the store at several instants
@@ -62,6 +63,7 @@ func drawNature(r *rand.Rand) nature {
 		crash:  pick(r, 0, 0, 0.003, 0.01),
 		freeze: pick(r, 0, 0.01, 0.03),
 		zombie: pick(r, 0, 0.1, 0.3),
+		cancel: pick(r, 0, 0.1, 0.3),
 		jump:   pick(r, 0, 0, 0.01),
 		coarse: pick(r, time.Nanosecond, time.Second),
 		paged:  r.IntN(2) == 0,

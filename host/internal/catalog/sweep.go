@@ -271,16 +271,14 @@ func (s *sweeper) aged(ctx context.Context, prefix string) ([]string, error) {
 // that died are left for deletion.
 func (s *sweeper) readers(ctx context.Context, c *Catalog) (map[uint64]bool, error) {
 	held := make(map[uint64]bool)
-	for p, err := range c.allPins(ctx) {
+	for p, err := range c.readerPins(ctx) {
 		switch {
-		case errors.Is(err, ErrDamaged):
-			s.result.Damaged = append(s.result.Damaged, err)
 		case err != nil:
 			return nil, err
-		case p.Kind == readerPin && !p.at.Add(readerAge).After(s.now):
+		case isOld(p.at, readerAge, s.now):
 			s.strays = append(s.strays, p.name)
-		case p.Kind == readerPin:
-			held[p.Slot] = true
+		default:
+			held[p.slot] = true
 		}
 	}
 	return held, nil
