@@ -25,6 +25,7 @@ func TestExamples(t *testing.T) {
 	l := layout{t.TempDir()}
 	l.build(t)
 	t.Run("quickstart", l.quickstart)
+	t.Run("s3", l.s3)
 	t.Run("embed", l.embed)
 	t.Run("demo", l.demo)
 	t.Run("demo leaves other folders alone", l.demoForeign)
@@ -87,16 +88,7 @@ func (l layout) quickstart(t *testing.T) {
 	live, back := l.digest(t, folder, "data/orders"), l.digest(t, folder, "data/restored")
 	assert.Equal(t, uint64(5), live.Records)
 	assert.Equal(t, live, back)
-
-	text, err := os.ReadFile(script)
-	require.NoError(t, err)
-	readme, err := os.ReadFile(filepath.Join(folder, "README.md"))
-	require.NoError(t, err)
-	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "rocksnap ") {
-			assert.Contains(t, string(readme), line, "the README shows every command of the script")
-		}
-	}
+	requireShown(t, folder)
 }
 
 type content struct {

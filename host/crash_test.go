@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	if job := strings.Fields(os.Getenv(envVictim)); len(job) > 2 {
 		if err := victim(job); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(host.CodeOf(err).ExitStatus())
 		}
 		os.Exit(0)
 	}
@@ -56,6 +56,8 @@ func victim(job []string) error {
 		return err
 	case "announced-restore":
 		return announcedRestore(ctx, cfg, job[3], job[4])
+	case "suspendable":
+		return suspendable(ctx, cfg, job[1], site{job[3], job[4]}, job[5])
 	case "snapshots":
 		cfg.Snapshot.Strategy = job[3]
 		h, err := host.Open(ctx, cfg, host.WithModuleCache(job[1]))

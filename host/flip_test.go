@@ -30,6 +30,7 @@ func everything(t *testing.T) (*config.Config, []*host.Manifest) {
 	cfg := dbtest.Config(t, shapes[2].make(t))
 	cfg.Retention.Grace = 0
 	list := snapshots(t, cfg, append([]string{"native-full"}, dbtest.Builtin...)...)
+	list = append(list, increment(t, cfg, "increment"))
 	r := repository(t, cfg)
 	_, err := r.Prune(t.Context(), host.PruneOptions{Remove: []string{list[0].ID}})
 	require.NoError(t, err)
@@ -95,6 +96,12 @@ func (f *flipper) names(file string) (host.Level, []string) {
 	return host.LevelData, []string{f.list[i].ID}
 }
 
+// isSlow says whether to look at a file means to read a module, too.
+func (f *flipper) isSlow(file string) bool {
+	_, named := f.names(file)
+	return slices.ContainsFunc(f.list, func(m *host.Manifest) bool { return slices.Contains(named, m.ID) && m.Strategy.Module != "" })
+}
+
 // isFound demands that a damaged file is found at a level.
 func (f *flipper) isFound(t *testing.T, file string, level host.Level, damage string) {
 	_, named := f.names(file)
@@ -105,21 +112,23 @@ func (f *flipper) isFound(t *testing.T, file string, level host.Level, damage st
 }
 
 // positions lists which bytes of a file are flipped: every byte of a small one, the
-// first ones, which of an entry are its header, and a few of the rest.
-func positions(random *rand.Rand, size int) []int {
-	const all, header = 512, 84
+// first ones of another, which of an entry are its header, and some of the rest;
+// few where each look reads a module, which takes a while.
+func positions(random *rand.Rand, size int, slow bool) []int {
+	const small, header = 512, 84
+	every, some := header, 40
+	switch {
+	case slow:
+		every, some = 0, 4
+	case size <= small:
+		every, some = size, 0
+	}
 	list := []int{0, size - 1}
-	some := 40
-	if size > 1<<20 { // a module, of which each look costs a while
-		some = 4
+	for i := random.IntN(flipEach); i < every; i += flipEach {
+		list = append(list, i)
 	}
 	for range some {
 		list = append(list, random.IntN(size))
-	}
-	for i := range size {
-		if size <= all || i < header && some == 40 {
-			list = append(list, i)
-		}
 	}
 	return list
 }
@@ -139,7 +148,7 @@ func TestFlipAnyByte(t *testing.T) {
 		sorts[folder]++
 		text := slices.Clone(f.files[file])
 		level, _ := f.names(file)
-		for _, at := range positions(random, len(text)) {
+		for _, at := range positions(random, len(text), f.isSlow(file)) {
 			bit := byte(1) << random.IntN(8)
 			text[at] ^= bit
 			f.put(t, file, text)

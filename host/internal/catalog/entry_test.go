@@ -19,14 +19,17 @@ var update = flag.Bool("update", false, "write the vectors again; for a new vers
 // TestVectors reads entries that version 1 has written, for as long as there is
 // a version 1 anywhere.
 func TestVectors(t *testing.T) {
-	for _, name := range []string{"manifest-v1", "epoch-v1"} {
+	for _, name := range []string{"manifest-v1", "epoch-v1", "removal-v1"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name+".entry"))
 		require.NoError(t, err)
 		e, err := decodeEntry(data)
 		require.NoError(t, err)
 		var document any = e.epoch
-		if e.manifest != nil {
+		switch {
+		case e.manifest != nil:
 			document = e.manifest
+		case e.removal != nil:
+			document = e.removal
 		}
 		got, err := json.MarshalIndent(document, "", "  ")
 		require.NoError(t, err)
@@ -43,10 +46,15 @@ func TestWriteVectors(t *testing.T) {
 	store, root := repository(t)
 	w := acquire(t, open(t, store))
 	m := commit(t, w)
+	commit(t, w)
+	p := &pruning{catalog: w.catalog, options: PruneOptions{Remove: []string{m.ID}, Owner: owner}, result: &Pruned{}}
+	require.NoError(t, p.run(t.Context()))
+	final, err := w.catalog.readHead(t.Context(), w.catalog.place(5))
+	require.NoError(t, err)
 	for slot, v := range map[uint64]struct {
 		name     string
 		document any
-	}{1: {"epoch-v1", &w.epoch}, 2: {"manifest-v1", m}} {
+	}{1: {"epoch-v1", &w.epoch}, 2: {"manifest-v1", m}, 5: {"removal-v1", final.removal}} {
 		data, err := os.ReadFile(entryFile(root, slot))
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join("testdata", v.name+".entry"), data, 0o644))

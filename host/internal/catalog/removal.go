@@ -108,8 +108,8 @@ func (s slots) joined() slots {
 	slices.SortFunc(s, func(a, b run) int { return cmp.Compare(a.First, b.First) })
 	var joined slots
 	for _, r := range s {
-		if n := len(joined); n > 0 && joined[n-1].By == r.By && joined[n-1].Final == r.Final && joined[n-1].Last+1 == r.First {
-			joined[n-1].Last = r.Last
+		if n := len(joined); n > 0 && joined[n-1].By == r.By && joined[n-1].Final == r.Final && joined[n-1].Last+1 >= r.First {
+			joined[n-1].Last = max(joined[n-1].Last, r.Last)
 			continue
 		}
 		joined = append(joined, r)

@@ -216,7 +216,7 @@ func (w *world) happen() {
 		}
 	}
 	if !w.calm && w.random.Float64() < w.nature.jump {
-		w.ahead += pick(w.random, time.Minute, 50*time.Minute, 3*time.Hour, -time.Minute, -2*time.Hour)
+		w.ahead += pick(w.random, time.Minute, 50*time.Minute, 3*time.Hour, -time.Minute)
 		w.tell("the store's clock jumps")
 	}
 	if !w.calm && len(w.pending) > 0 && w.random.Float64() < w.nature.freeze {
