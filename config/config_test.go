@@ -112,7 +112,7 @@ func TestEverything(t *testing.T) {
 		Encryption: Encryption{
 			Recipients: []string{
 				"age1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq",
-				"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA ops@example.com",
+				"age1pppppppppppppppppppppppppppppppppppppppppppppppppppppppppp",
 			},
 			IdentityFile: filepath.Join(c.Dir(), "key.txt"),
 		},

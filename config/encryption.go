@@ -23,8 +23,8 @@ func (l *loader) checkEncryption() {
 		switch {
 		case holdsKey(r):
 			l.wrong(recipients, identityHint, "item %d is a secret key", i+1)
-		case !strings.HasPrefix(r, "age1") && !strings.HasPrefix(r, "ssh-"):
-			l.wrong(recipients, "", "item %d must be a public key, which starts with age1 or ssh-", i+1)
+		case !strings.HasPrefix(r, "age1"):
+			l.wrong(recipients, "'age-keygen -o key.txt' makes a pair of keys and prints the public one", "item %d must be a public key of age, which starts with age1", i+1)
 		}
 	}
 	if holdsKey(e.IdentityFile) {

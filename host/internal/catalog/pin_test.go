@@ -111,8 +111,8 @@ func TestAPinThatAKilledPruneHasNotSeen(t *testing.T) {
 func TestHoldIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClocked(t)
-		first, _ := pair(c)
 		c.now = time.Now()
+		first, _ := pair(c)
 		release, err := c.Hold(t.Context(), &first.Summary, "restore", owner)
 		require.NoError(t, err)
 		for range 30 {
