@@ -35,18 +35,18 @@ type unit struct {
 }
 
 var deeds = []deed{
-	snapshotDeed("native-full", native, unit{35, 1}, unit{60, 1}),
+	snapshotDeed("native-full", native, unit{35, 1}, unit{90, 2}),
 	snapshotDeed("incremental", native, unit{35, 1}, unit{60, 4}),
-	snapshotDeed("canonical", native, unit{30, 1}, unit{30, 4}),
+	snapshotDeed("canonical", native, unit{30, 2}, unit{30, 4}),
 	snapshotDeed("incremental", nil, unit{40, 6}, unit{60, 40}), // in its sandbox
-	restoreDeed("native-full", unit{15, 1}, unit{35, 1}),
-	restoreDeed("canonical", unit{10, 1}, unit{20, 1}),
-	resumeDeed("native-full", unit{15, 1}, unit{25, 4}),
-	resumeDeed("canonical", unit{10, 1}, unit{15, 4}),
+	restoreDeed("native-full", unit{15, 1}, unit{50, 1}),
+	restoreDeed("canonical", unit{10, 1}, unit{40, 2}),
+	resumeDeed("native-full", unit{15, 1}, unit{40, 4}),
+	resumeDeed("canonical", unit{10, 1}, unit{35, 4}),
 	pruneDeed(unit{50, 1}, unit{20, 1}),
 	pinDeed(unit{8, 1}, unit{6, 1}),
 	unpinDeed(unit{8, 1}, unit{2, 1}),
-	copyDeed(unit{70, 2}, unit{100, 15}),
+	copyDeed(unit{70, 4}, unit{100, 15}),
 }
 
 // nothing is there to prepare.

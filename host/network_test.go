@@ -72,6 +72,13 @@ func TestNetwork(t *testing.T) {
 	server.Env(t)
 	const while = 700 * time.Millisecond
 	type begins = map[string]func(blob.Call) bool
+	t.Run("storm", func(t *testing.T) {
+		t.Parallel()
+		bucket := server.NewBucket(t)
+		stats := traverse(t, bucket, storm(t, bucket), func(blob.Call) blob.Fault { return blob.Fault{} })
+		assert.Greater(t, stats.Retries, int64(40))
+		assert.Less(t, stats.Limit, s3.DefaultRequests, "it asks less at once")
+	})
 	for _, w := range []weather{
 		{"latency", one("latency", "downstream", map[string]any{"latency": 200, "jitter": 50}), nil, 0, true},
 		{"bandwidth", both("bandwidth", map[string]any{"rate": 200}), nil, 0, true},
@@ -164,10 +171,9 @@ func traverse(t *testing.T, server storetest.Server, through *s3.Store, plan blo
 	return through.Stats()
 }
 
-// TestNetworkStorm has the server say, again and again, that it is asked too much.
-func TestNetworkStorm(t *testing.T) {
-	server := storetest.Versity(t)
-	server.Env(t)
+// storm has a server say, of every second request, that it is asked too much.
+func storm(t *testing.T, server storetest.Server) *s3.Store {
+	t.Helper()
 	behind, err := url.Parse(server.Endpoint)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -175,21 +181,19 @@ func TestNetworkStorm(t *testing.T) {
 		r.Out.Host = r.In.Host // it is signed
 	}}
 	var asked atomic.Int64
-	storm := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if asked.Add(1)%3 == 0 {
-			proxy.ServeHTTP(rw, r)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1)%2 == 0 {
+			proxy.ServeHTTP(w, r)
 			return
 		}
 		_, _ = io.Copy(io.Discard, r.Body) // as a server does that keeps the connection
-		rw.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(rw, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, `<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`)
 	}))
-	defer storm.Close()
+	t.Cleanup(front.Close)
 	o := server.Options()
-	o.Endpoint = storm.URL
+	o.Endpoint = front.URL
 	through, err := s3.Open(t.Context(), o)
 	require.NoError(t, err)
-	stats := traverse(t, server, through, func(blob.Call) blob.Fault { return blob.Fault{} })
-	assert.Greater(t, stats.Retries, int64(50))
-	assert.Less(t, stats.Limit, s3.DefaultRequests, "it asks less at once")
+	return through
 }

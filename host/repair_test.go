@@ -159,11 +159,13 @@ func TestRepairLeavesTheRest(t *testing.T) {
 	full := snapshot(t, cfg, "native-full")
 	records := snapshot(t, cfg, "canonical")
 	manifest := slices.IndexFunc(full.Contents, func(f host.File) bool { return f.Kind == abi.KindManifest })
+	current := slices.IndexFunc(full.Contents, func(f host.File) bool { return f.Kind == abi.KindCurrent })
 	damages[1].inflict(t, cfg, full.Contents[manifest].Object)
+	damages[1].inflict(t, cfg, full.Contents[current].Object)
 	damages[1].inflict(t, cfg, full.Contents[0].Object)
 	damages[1].inflict(t, cfg, records.Contents[0].Object)
 	damages[1].inflict(t, cfg, entry(cfg, records)) // after it was read, verify no longer knows its files
-	dbtest.Fill(t, path, "users", 9, 10)            // its MANIFEST is another now
+	dbtest.Fill(t, path, "users", 9, 10)            // its MANIFEST and CURRENT are others now, of which one has the old size
 
 	h := open(t, cfg, host.Offline())
 	repaired, err := h.Repair(t.Context(), host.VerifyOptions{Level: host.LevelData})
@@ -178,6 +180,7 @@ func TestRepairLeavesTheRest(t *testing.T) {
 	}
 	assert.Contains(t, left, entry(cfg, records))
 	assert.Contains(t, left, full.Contents[manifest].Object)
+	assert.Contains(t, left, full.Contents[current].Object)
 	for object := range left {
 		assert.FileExists(t, filepath.Join(cfg.Repository.Dir(), object), "damaged is better than gone")
 	}

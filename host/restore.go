@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -196,7 +195,7 @@ func (r *Repository) fetch(ctx context.Context, f *File, s *staging, t *tally) e
 		return err
 	})
 	if err == nil {
-		err = os.Rename(part, filepath.Join(s.dir, f.Name))
+		err = durable.Move(part, filepath.Join(s.dir, f.Name))
 	}
 	if err == nil {
 		err = s.journal.add(finished{File: f.Name, Pieces: []piece{{f.Name, f.Size, digest()}}})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/abi/canonical"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
@@ -46,7 +47,7 @@ func moveFiles(from, to string) error {
 		return err
 	}
 	for _, e := range entries {
-		if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+		if err := durable.Move(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
 			return err
 		}
 	}
@@ -120,7 +121,7 @@ func (s *staging) linked(tables []string) []string {
 	links := make([]string, len(tables))
 	for i, table := range tables {
 		links[i] = s.work(linksFolder, filepath.Base(table))
-		if err := os.Link(table, links[i]); err != nil {
+		if err := durable.Link(table, links[i]); err != nil {
 			links[i] = table
 		}
 	}
@@ -156,7 +157,7 @@ func (r *Repository) writeTables(ctx context.Context, f *File, db *rocks.DB, dir
 		return nil, sum, err
 	}
 	defer body.Close()
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := durable.Mkdir(dir, 0o755); err != nil {
 		return nil, sum, err
 	}
 	w, err := rocks.NewTableWriter(db, f.Family, dir)

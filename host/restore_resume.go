@@ -16,6 +16,7 @@ import (
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/abi/canonical"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 )
 
 // finished is a line of the journal: a file of the snapshot that was fetched,
@@ -142,8 +143,9 @@ func (s *staging) clear() error {
 	}
 	err := errors.Join(clearFolder(s.dir, kept...), clearFolder(s.work(), attemptFile, journalFile, tablesFolder),
 		clearFolder(s.work(tablesFolder), kept...))
-	for _, folder := range []string{partsFolder, tablesFolder, linksFolder} {
-		err = errors.Join(err, os.MkdirAll(s.work(folder), 0o755))
+	for _, name := range []string{partsFolder, tablesFolder, linksFolder} {
+		folder := s.work(name)
+		err = errors.Join(err, durable.Change("mkdir", folder, func() error { return os.MkdirAll(folder, 0o755) }))
 	}
 	return err
 }
@@ -160,7 +162,7 @@ func clearFolder(folder string, keep ...string) error {
 	}
 	for _, e := range entries {
 		if !kept[e.Name()] {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(folder, e.Name())))
+			err = errors.Join(err, durable.RemoveAll(filepath.Join(folder, e.Name())))
 		}
 	}
 	return err
@@ -195,14 +197,19 @@ func readJournal(path string) (map[string]finished, error) {
 // openJournal opens a journal to add lines. The last one may be torn, so the next
 // must begin on a line of its own.
 func openJournal(path string, count int) (*journal, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	var f *os.File
+	err := durable.Change("create", path, func() (err error) {
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := io.WriteString(f, "\n"); err != nil {
+	j := &journal{file: f, count: count}
+	if err := j.write([]byte("\n")); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &journal{file: f, count: count}, nil
+	return j, nil
 }
 
 // add adds a line. The file that it is about must be synced by now.
@@ -213,11 +220,18 @@ func (j *journal) add(e finished) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, err := j.file.Write(append(line, '\n')); err != nil {
+	if err := j.write(append(line, '\n')); err != nil {
 		return err
 	}
 	j.count++
 	return nil
+}
+
+func (j *journal) write(text []byte) error {
+	return durable.Change("append", j.file.Name(), func() error {
+		_, err := j.file.Write(text)
+		return err
+	})
 }
 
 // close closes the journal, for any number of times. A nil journal is closed.

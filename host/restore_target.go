@@ -177,12 +177,12 @@ func takeOver(target string, a attempt) (found *staging, err error) {
 
 func newStaging(target string, a attempt) (*staging, error) {
 	dir := filepath.Join(filepath.Dir(target), stagingPrefix(target)+uuid.NewString())
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	if err := durable.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
 	s, err := lockStaging(dir)
 	if err != nil {
-		return nil, errors.Join(err, os.Remove(dir))
+		return nil, errors.Join(err, durable.Remove(dir))
 	}
 	s.attempt = a
 	if err := s.furnish(target); err != nil {
@@ -194,11 +194,11 @@ func newStaging(target string, a attempt) (*staging, error) {
 // furnish gives a new directory its permissions and its note.
 func (s *staging) furnish(target string) error {
 	if info, err := os.Stat(target); err == nil { // an empty directory keeps its permissions
-		if err := os.Chmod(s.dir, info.Mode().Perm()); err != nil {
+		if err := durable.Change("chmod", s.dir, func() error { return os.Chmod(s.dir, info.Mode().Perm()) }); err != nil {
 			return err
 		}
 	}
-	if err := os.Mkdir(s.work(), 0o755); err != nil {
+	if err := durable.Mkdir(s.work(), 0o755); err != nil {
 		return err
 	}
 	return durable.CreateFile(s.work(attemptFile), 0o644, func(w io.Writer) error {
@@ -231,9 +231,9 @@ func lockStaging(dir string) (*staging, error) {
 // there to the rename, a few moments, an attempt that is killed is lost.
 func (s *staging) publish(target string) error {
 	s.journal.close() // NFS keeps the name of an open file
-	err := os.Remove(s.work(journalFile))
+	err := durable.Remove(s.work(journalFile))
 	if err == nil {
-		err = os.RemoveAll(s.work())
+		err = durable.RemoveAll(s.work())
 	}
 	if err == nil {
 		err = durable.SyncDir(s.dir)
@@ -274,7 +274,7 @@ func isPassing(err error) bool {
 // remove removes the directory and its lock.
 func (s *staging) remove() error {
 	defer s.close()
-	return os.RemoveAll(s.dir)
+	return durable.RemoveAll(s.dir)
 }
 
 // close lets go of the directory. A nil staging has none.

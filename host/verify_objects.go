@@ -207,10 +207,7 @@ func (v *verification) drillOne(ctx context.Context, m *Manifest) (what string, 
 		return "", err
 	}
 	defer release()
-	var content *Content
-	if err = r.keys.reveal(m); err == nil { // its content digest may be among what is encrypted
-		content, err = r.drill(ctx, m)
-	}
+	content, err := r.drill(ctx, m) // which also decrypts what is encrypted of the manifest
 	switch {
 	case errors.Is(err, rocks.ErrForeign):
 		r.log.Warn("the snapshot was restored but not read", "snapshot", m.ID, "reason", err)

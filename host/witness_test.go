@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -106,6 +107,21 @@ func TestWitnessAndSeen(t *testing.T) {
 	rollBack(t, cfg, last)
 	v = verify(t, r, host.VerifyOptions{Level: host.LevelCatalog, Seen: seen})
 	assert.Len(t, v.Problems, 2)
+}
+
+// TestWitnessOfSlowVerify takes a snapshot while a verification runs, which then
+// knows less than is remembered.
+func TestWitnessOfSlowVerify(t *testing.T) {
+	cfg := dbtest.Config(t, shapes[0].make(t))
+	folder := t.TempDir()
+	remembering(t, cfg, folder)
+	var once sync.Once
+	var last *host.Manifest
+	tell := func(string) { once.Do(func() { last = remembering(t, cfg, folder) }) }
+	r := openRepository(t, cfg, host.WithStateDir(folder), host.WithStore(early{store(t, cfg), tell}))
+	assert.Empty(t, verify(t, r, host.VerifyOptions{Level: host.LevelObjects}).Problems)
+	rollBack(t, cfg, last)
+	assert.Len(t, verify(t, r, catalogLevel).Problems, 1)
 }
 
 // TestWitnessOfPruned has prune remove the very entry that is remembered.

@@ -124,6 +124,7 @@ func TestAReaderBesideAPrune(t *testing.T) {
 			p.model.holds[h] = true
 			p.read(context.Background(), h)
 			delete(p.model.holds, h)
+			p.enter("done", p.name)
 			release()
 		},
 		prunes(last),

@@ -44,24 +44,26 @@ func TestWriteVectors(t *testing.T) {
 		t.Skip("only with -update")
 	}
 	store, root := repository(t)
-	w := acquire(t, open(t, store))
+	c := open(t, store)
+	w := acquire(t, c)
 	m := commit(t, w)
+	writeVector(t, root, 1, "epoch-v1", &w.epoch)
+	writeVector(t, root, 2, "manifest-v1", m)
 	commit(t, w)
-	p := &pruning{catalog: w.catalog, options: PruneOptions{Remove: []string{m.ID}, Owner: owner}, result: &Pruned{}}
-	require.NoError(t, p.run(t.Context()))
-	final, err := w.catalog.readHead(t.Context(), w.catalog.place(5))
+	_, err := c.Prune(t.Context(), PruneOptions{Remove: []string{m.ID}, Owner: owner})
 	require.NoError(t, err)
-	for slot, v := range map[uint64]struct {
-		name     string
-		document any
-	}{1: {"epoch-v1", &w.epoch}, 2: {"manifest-v1", m}, 5: {"removal-v1", final.removal}} {
-		data, err := os.ReadFile(entryFile(root, slot))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join("testdata", v.name+".entry"), data, 0o644))
-		text, err := json.MarshalIndent(v.document, "", "  ")
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join("testdata", v.name+".json"), append(text, '\n'), 0o644))
-	}
+	e, err := c.readWhole(t.Context(), c.place(5))
+	require.NoError(t, err)
+	writeVector(t, root, 5, "removal-v1", e.removal)
+}
+
+func writeVector(t *testing.T, root string, slot uint64, name string, document any) {
+	data, err := os.ReadFile(entryFile(root, slot))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join("testdata", name+".entry"), data, 0o644))
+	text, err := json.MarshalIndent(document, "", "  ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join("testdata", name+".json"), append(text, '\n'), 0o644))
 }
 
 // TestLayout takes an entry apart by the table of DESIGN.md alone.

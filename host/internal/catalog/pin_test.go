@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/blob/mem"
 )
 
 // pair takes two snapshots that share nothing.
@@ -111,13 +112,14 @@ func TestAPinThatAKilledPruneHasNotSeen(t *testing.T) {
 func TestHoldIsRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClocked(t)
-		c.now = time.Now()
+		begin, now := time.Now(), c.now
+		c.store = mem.New(mem.WithClock(func() time.Time { return now.Add(time.Since(begin)) }))
+		c.Catalog = &Catalog{store: c.store, database: "orders"}
 		first, _ := pair(c)
 		release, err := c.Hold(t.Context(), &first.Summary, "restore", owner)
 		require.NoError(t, err)
 		for range 30 {
 			time.Sleep(readerEvery)
-			c.now = time.Now()
 			synctest.Wait()
 			assert.Len(t, c.names("db/orders/pins/reader-"), 1)
 			p := c.prune(PruneOptions{Policy: Policy{Last: 1}})

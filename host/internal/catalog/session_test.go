@@ -221,9 +221,10 @@ func TestAdoptionIsBounded(t *testing.T) {
 	c := newClocked(t)
 	w := acquire(t, c.Catalog)
 	for range maxAdopts + 3 {
-		s := begin(t, w)
-		stored(t, s, "a", false)
-		require.NoError(t, s.Close(t.Context(), blob.ErrUnknownOutcome))
+		i := Intent{Version: FormatVersion, Session: uuid.NewString(), Epoch: w.Epoch(), Slot: w.Epoch()}
+		data, err := sealDocument(&i, &i.Digest)
+		require.NoError(t, err)
+		require.NoError(t, createOwn(t.Context(), c.store, c.intentName(i.Session), data))
 	}
 	assert.Len(t, begin(t, w).intent.Adopts, maxAdopts)
 	for _, err := range c.Intents(t.Context()) {

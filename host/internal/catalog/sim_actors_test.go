@@ -3,26 +3,21 @@ package catalog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/rocksnap/rocksnap/host/blob"
 )
 
 // start runs an actor. After a crash it begins anew, knowing nothing.
 func (w *world) start(name string, live func(*process)) {
-	w.actors++
+	w.actors.Add(1)
 	seed := w.random.Uint64()
 	go func() {
-		defer func() { w.actors-- }()
+		defer w.actors.Add(-1)
 		for life := uint64(0); ; life++ {
-			p := &process{world: w, name: name, random: rand.New(rand.NewPCG(seed, life)), walks: map[string]int{}, walked: map[string]int{}}
+			p := w.process(name, rand.New(rand.NewPCG(seed, life)))
 			p.enter("start", name)
 			live(p)
 			if !p.dead || w.over {
@@ -30,6 +25,24 @@ func (w *world) start(name string, live func(*process)) {
 			}
 		}
 	}()
+}
+
+func (w *world) process(name string, r *rand.Rand) *process {
+	return &process{world: w, name: name, random: r, walks: map[string]int{}, walked: map[string]int{}}
+}
+
+// alone runs a process while there is no other.
+func (w *world) alone(name string, live func(*process)) {
+	p := w.process(name, rand.New(rand.NewPCG(w.random.Uint64(), 0)))
+	p.lonely = true
+	live(p)
+	w.model.watch()
+}
+
+// rest lets time pass.
+func (p *process) rest(d time.Duration) {
+	time.Sleep(d)
+	p.enter("wake", p.name)
 }
 
 // goes says whether a process has more to do.
@@ -67,203 +80,9 @@ func host(database string) func(*process) {
 					err = p.sessions(w)
 				}
 			}
-			time.Sleep(time.Duration(p.random.Int64N(int64(rest))))
+			p.rest(time.Duration(p.random.Int64N(int64(rest))))
 		}
 	}
-}
-
-// sessions runs one session or two side by side. They take turns at what the
-// writer's mutex guards, because a mutex does not show that its owner waits.
-func (p *process) sessions(w *Writer) error {
-	turns := make(chan bool, 1)
-	ends := make(chan error, 2)
-	n := 1 + p.random.IntN(4)/3
-	for range n {
-		s := p.session(w, p.uuid(), turns)
-		go func() { ends <- s.take() }()
-	}
-	var err error
-	for range n {
-		if e := <-ends; e != nil {
-			err = e
-		}
-	}
-	return err
-}
-
-func (p *process) session(w *Writer, id string, turns chan bool) *simSession {
-	return &simSession{
-		process: p, id: id, database: w.catalog.database, writer: w, epoch: w.Epoch(), turns: turns, using: map[string]bool{},
-	}
-}
-
-// simSession takes one snapshot as a host does.
-type simSession struct {
-	*process
-	id       string
-	database string
-	writer   *Writer
-	epoch    uint64
-	turns    chan bool
-	run      *Session
-	base     *Manifest
-	using    map[string]bool
-}
-
-func (s *simSession) alone(do func() error) error {
-	s.turns <- true
-	s.enter("turn", s.id)
-	defer func() { <-s.turns }()
-	return do()
-}
-
-func (s *simSession) take() (err error) {
-	ctx := context.Background()
-	s.enter("session", s.id)
-	err = s.alone(func() (err error) { s.run, err = s.writer.Begin(ctx, s.id); return err })
-	if err != nil {
-		return err
-	}
-	s.model.sessions[s] = true
-	m, err := s.store(ctx)
-	if err == nil && s.random.Float64() < s.nature.cancel {
-		err = errors.New("cancelled")
-	}
-	if err == nil {
-		s.model.books[s.database].attempts[m.ID] = true
-		err = s.alone(func() error { return s.run.Commit(ctx, m) })
-		s.tell("%s: session %s: committed in %d: %v", s.name, s.id, m.Slot, err)
-		s.model.reported(s.process, m, err)
-	}
-	if !s.process.dead && !errors.Is(err, blob.ErrUnknownOutcome) {
-		delete(s.model.sessions, s)
-	}
-	closeErr := s.alone(func() error { return s.run.Close(ctx, err) })
-	delete(s.model.sessions, s)
-	if errors.Is(err, ErrFenced) {
-		s.model.done["fenced"]++
-		return err
-	}
-	_ = closeErr // what is left is swept
-	return nil
-}
-
-// store chooses a base and stores the files of the database.
-func (s *simSession) store(ctx context.Context) (*Manifest, error) {
-	if err := s.choose(ctx); err != nil {
-		return nil, err
-	}
-	m := &Manifest{Summary: Summary{
-		ID: s.id, Database: s.database, Kind: KindNative, Strategy: Strategy{Name: "incremental", ABI: "1.0"}, Created: time.Now(),
-	}}
-	if s.base != nil {
-		m.Base = s.base.ID
-	}
-	for i := range 3 {
-		identity := fmt.Sprintf("%s%02d", s.database, 4*s.random.IntN(3)+i)
-		f, err := s.keep(ctx, identity)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.ContainsFunc(m.Contents, func(o File) bool { return o.Name == f.Name }) {
-			m.Contents = append(m.Contents, f)
-		}
-	}
-	m.SumUp()
-	return m, nil
-}
-
-// choose picks a base among the newest snapshots.
-func (s *simSession) choose(ctx context.Context) error {
-	var list []Summary
-	for sum, err := range s.writer.catalog.Snapshots(ctx) {
-		if err != nil {
-			return err
-		}
-		list = append(list, sum)
-	}
-	if len(list) == 0 || s.random.IntN(6) == 0 {
-		return nil
-	}
-	base := list[max(0, len(list)-1-s.random.IntN(3))]
-	m, err := s.writer.catalog.Manifest(ctx, base.Slot)
-	if err != nil {
-		return err
-	}
-	if m.ID != base.ID {
-		return errors.New("the base is void")
-	}
-	s.base = m
-	for _, f := range m.Contents {
-		s.using[f.Object] = true
-	}
-	s.model.done["bases"]++
-	return nil
-}
-
-// keep finds or stores a file.
-func (s *simSession) keep(ctx context.Context, identity string) (File, error) {
-	if s.base != nil {
-		for _, f := range s.base.Contents {
-			if f.Identity == identity {
-				return s.reuse(ctx, f)
-			}
-		}
-	}
-	left, ok := s.run.Claim(identity)
-	if ok {
-		s.using[left.Object] = true
-	}
-	if ok && left.Whole() {
-		if _, err := s.process.Stat(ctx, left.Object); err == nil {
-			s.model.done["resumed"]++
-			return s.noted(ctx, identity, left.Object)
-		}
-	}
-	if ok && !left.Whole() {
-		err := s.send(ctx, identity, left.Object)
-		switch {
-		case err == nil:
-			s.model.done["resumed in the middle"]++
-			return s.noted(ctx, identity, left.Object)
-		case !errors.Is(err, fs.ErrExist):
-			return File{}, err
-		}
-	}
-	object := s.run.Mint()
-	s.using[object] = true
-	if s.random.IntN(3) == 0 {
-		if err := s.run.Note(ctx, Stored{Key: identity, Object: object, Size: int64(len(content(identity)))}); err != nil {
-			return File{}, err
-		}
-	}
-	if err := s.send(ctx, identity, object); err != nil {
-		return File{}, err
-	}
-	return s.noted(ctx, identity, object)
-}
-
-func (s *simSession) reuse(ctx context.Context, f File) (File, error) {
-	_, err := s.process.Stat(ctx, f.Object)
-	if errors.Is(err, fs.ErrNotExist) && !s.process.dead && s.epoch >= s.model.books[s.database].epoch {
-		s.model.violated("session %s misses object %s of its base %s", s.id, f.Object, s.base.ID)
-	}
-	return file(f.Identity, f.Object, true), err
-}
-
-func (s *simSession) send(ctx context.Context, identity, object string) error {
-	err := s.process.Create(ctx, object, strings.NewReader(content(identity)))
-	if errors.Is(err, blob.ErrUnknownOutcome) {
-		_, err = s.process.Stat(ctx, object)
-	}
-	return err
-}
-
-func (s *simSession) noted(ctx context.Context, identity, object string) (File, error) {
-	f := file(identity, object, false)
-	s.using[object] = true
-	time.Sleep(time.Duration(s.random.IntN(900)) * time.Millisecond)
-	return f, s.run.Note(ctx, Stored{Key: identity, Object: object, Size: f.Size, Stored: f.Size, Digest: f.Digest})
 }
 
 // reader restores snapshots, slowly.
@@ -271,7 +90,7 @@ func reader(database string) func(*process) {
 	return func(p *process) {
 		ctx, c := context.Background(), p.open(database)
 		for p.goes() {
-			time.Sleep(time.Duration(p.random.IntN(20000)) * time.Millisecond)
+			p.rest(time.Duration(p.random.IntN(20000)) * time.Millisecond)
 			m := p.find(ctx, c)
 			if m == nil {
 				continue
@@ -284,6 +103,7 @@ func reader(database string) func(*process) {
 			p.model.holds[h] = !p.dead
 			p.read(ctx, h)
 			delete(p.model.holds, h)
+			p.enter("done", p.name)
 			release()
 		}
 	}
@@ -324,7 +144,7 @@ func (p *process) read(ctx context.Context, h *hold) {
 				p.model.done["objects read"]++
 			}
 		}
-		time.Sleep(time.Duration(p.random.IntN(40)) * time.Minute * time.Duration(p.random.IntN(2)))
+		p.rest(time.Duration(p.random.IntN(40)) * time.Minute * time.Duration(p.random.IntN(2)))
 	}
 }
 
@@ -332,7 +152,7 @@ func (p *process) read(ctx context.Context, h *hold) {
 func pruner(databases ...string) func(*process) {
 	return func(p *process) {
 		for p.goes() {
-			time.Sleep(time.Duration(p.random.IntN(10000)) * time.Millisecond)
+			p.rest(time.Duration(p.random.IntN(10000)) * time.Millisecond)
 			o := PruneOptions{
 				Policy: pick(p.random, Policy{Last: 1}, Policy{Last: 1}, Policy{Last: 2}, Policy{}), Sweep: p.random.IntN(2) == 0,
 				Grace: pick(p.random, p.nature.graces...), DryRun: p.random.IntN(10) == 0, Owner: Owner{Host: p.name},
@@ -363,7 +183,7 @@ func operator(database string) func(*process) {
 		mine := map[string]bool{}
 		pinned := p.model.books[database].pinned
 		for p.goes() {
-			time.Sleep(time.Duration(p.random.IntN(10000)) * time.Millisecond)
+			p.rest(time.Duration(p.random.IntN(10000)) * time.Millisecond)
 			m := p.find(ctx, c)
 			if m == nil {
 				continue

@@ -74,7 +74,7 @@ func newModel(w *world) *model {
 func (m *model) violated(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	m.tell("VIOLATION: %s", text)
-	m.world.model.wrong = append(m.wrong, text)
+	m.wrong = append(m.wrong, text)
 }
 
 // bookOf splits the name of an entry.
@@ -90,6 +90,14 @@ func (m *model) bookOf(name string) (*book, uint64) {
 
 func (b *book) declared(slot uint64) bool {
 	return b.removal != nil && b.removal.removal.Removed.has(slot)
+}
+
+func (b *book) final(slot uint64) bool {
+	if b.removal == nil {
+		return false
+	}
+	r, _ := b.removal.removal.Removed.find(slot)
+	return r.Final
 }
 
 // created is told of every object that comes to be.
@@ -147,15 +155,13 @@ func (m *model) repeats(b *book, r *removal) {
 	}
 	for _, run := range b.removal.removal.Removed {
 		for slot := run.First; slot <= run.Last; slot++ {
-			if !r.Removed.has(slot) && !mayTakeBack(b, run, slot) {
+			next, removed := r.Removed.find(slot)
+			if run.Final && !next.Final || !removed && b.body[slot] == nil {
 				m.violated("the removal in slot %d takes back that of slot %d", r.Slot, slot)
 			}
 		}
 	}
 }
-
-// mayTakeBack says whether a declared slot may count again.
-func mayTakeBack(b *book, _ run, slot uint64) bool { return b.body[slot] != nil }
 
 // committed checks a snapshot at the moment at which it becomes one.
 func (m *model) committed(b *book, e *entry) {
@@ -194,7 +200,7 @@ func (m *model) deleted(p *process, name string) {
 	}
 	if b, slot := m.bookOf(name); b != nil {
 		switch {
-		case !b.declared(slot), slot == b.epoch, slot == b.removal.slot, slot == b.last:
+		case !b.final(slot), slot == b.epoch, slot == b.removal.slot, slot == b.last:
 			m.violated("%s deletes %s", p.name, name)
 		}
 		return
@@ -211,7 +217,7 @@ func (m *model) deleted(p *process, name string) {
 func (m *model) needs(object string) string {
 	for _, b := range m.books {
 		for slot, s := range b.body {
-			if (!b.declared(slot) || b.pinned[s.ID] > 0) && names(s, object) {
+			if (!b.final(slot) || b.pinned[s.ID] > 0) && names(s, object) {
 				return fmt.Sprintf("snapshot %s in slot %d", s.ID, slot)
 			}
 		}

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -26,9 +26,9 @@ type world struct {
 	model  *model
 	script *script // decides instead of chance, if there is one
 
-	mu      sync.Mutex // guards the pending calls against the goroutines of one process
-	pending []*call
-	actors  int // that are not done
+	arrivals chan *call
+	pending  []*call
+	actors   atomic.Int32 // that are not done
 
 	calm  bool // nothing goes wrong any more, and actors come to their ends
 	over  bool // the dead stay dead
@@ -87,7 +87,7 @@ type process struct {
 	random *rand.Rand
 	dead   bool
 	frozen int  // the step until which it is suspended
-	alone  bool // nobody else is there
+	lonely bool // nobody else is there, and every call passes
 
 	began int    // step at which its prune began
 	made  string // the last object that it created
@@ -142,13 +142,11 @@ func (w *world) tell(format string, args ...any) {
 
 // enter waits for the turn of a call.
 func (p *process) enter(verb blob.Verb, name string) turn {
-	if p.alone {
+	if p.lonely {
 		return pass
 	}
-	p.mu.Lock()
 	c := &call{process: p, verb: verb, name: name, resume: make(chan turn)}
-	p.pending = append(p.pending, c)
-	p.mu.Unlock()
+	p.arrivals <- c
 	return <-c.resume
 }
 
@@ -156,13 +154,13 @@ func (p *process) enter(verb blob.Verb, name string) turn {
 func (w *world) run() {
 	for {
 		time.Sleep(w.pause())
-		synctest.Wait()
+		w.settle()
 		w.model.watch()
 		switch {
 		case len(w.model.wrong) > 0:
 			w.abandon()
 			return
-		case w.actors == 0 && len(w.pending) == 0:
+		case w.actors.Load() == 0 && len(w.pending) == 0:
 			return
 		}
 		w.step++
@@ -178,13 +176,21 @@ func (w *world) run() {
 
 // abandon lets everything end that is left after a violation.
 func (w *world) abandon() {
-	for w.over = true; w.actors > 0 || len(w.pending) > 0; {
+	for w.over = true; w.actors.Load() > 0 || len(w.pending) > 0; {
 		if len(w.pending) > 0 {
 			w.pending[0].process.dead = true
 			w.grant(w.pending[0])
 		}
 		time.Sleep(time.Hour)
-		synctest.Wait()
+		w.settle()
+	}
+}
+
+// settle waits until every process waits.
+func (w *world) settle() {
+	synctest.Wait()
+	for len(w.arrivals) > 0 {
+		w.pending = append(w.pending, <-w.arrivals)
 	}
 }
 
