@@ -35,7 +35,7 @@ type unit struct {
 }
 
 var deeds = []deed{
-	snapshotDeed("native-full", native, unit{35, 1}, unit{90, 2}),
+	snapshotDeed("native-full", native, unit{35, 1}, unit{70, 2}),
 	snapshotDeed("incremental", native, unit{35, 1}, unit{60, 4}),
 	snapshotDeed("canonical", native, unit{30, 2}, unit{30, 4}),
 	snapshotDeed("incremental", nil, unit{40, 6}, unit{60, 40}), // in its sandbox

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/zeebo/blake3"
 
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 	"github.com/rocksnap/rocksnap/host/internal/durable"
@@ -86,10 +85,10 @@ func (r *Repository) attest(ctx context.Context, slot uint64) {
 	if w.path == "" {
 		return
 	}
-	digest, err := r.entryDigest(ctx, slot)
+	digest, err := r.catalog.EntryDigest(ctx, slot)
 	var seen string
 	if err == nil && w.head.Slot > 0 {
-		seen, err = r.entryDigest(ctx, w.head.Slot)
+		seen, err = r.catalog.EntryDigest(ctx, w.head.Slot)
 	}
 	switch {
 	case err == nil && seen == w.head.Digest:
@@ -100,23 +99,6 @@ func (r *Repository) attest(ctx context.Context, slot uint64) {
 	default:
 		r.log.Warn("cannot remember what this machine has seen of the repository", "file", w.path, "error", err)
 	}
-}
-
-// entryHeader is the beginning of an entry, in bytes, that its digest covers, and
-// that covers the rest; see the catalog's DESIGN.md.
-const entryHeader = 84
-
-// entryDigest returns the digest of the entry in a slot, or fails with
-// fs.ErrNotExist.
-func (r *Repository) entryDigest(ctx context.Context, slot uint64) (string, error) {
-	body, err := r.store.Open(ctx, fmt.Sprintf("db/%s/entries/%020d", r.name, slot), 0, entryHeader)
-	if err != nil {
-		return "", err
-	}
-	defer body.Close()
-	header, err := io.ReadAll(body)
-	sum := blake3.Sum256(header)
-	return hex.EncodeToString(sum[:]), err
 }
 
 // formatHead writes a head as it stands in [Verified.Head]; "" for the zero one.

@@ -2,7 +2,9 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 )
 
@@ -18,6 +20,47 @@ func (c *Catalog) Head(ctx context.Context) (Head, error) {
 	t := tail{catalog: c}
 	err := t.seek(ctx)
 	return Head{t.slot, t.digest}, err
+}
+
+// EntryDigest returns what the entry after the one in a slot holds as its parent, or
+// fails with fs.ErrNotExist.
+func (c *Catalog) EntryDigest(ctx context.Context, slot uint64) (string, error) {
+	data, err := c.readStart(ctx, c.place(slot), headerSize)
+	return entryDigest(data), err
+}
+
+// CheckDocuments reads the format, and every intent, note and pin of the database.
+// It yields the name of each that it has read, with an error, such as a
+// [DamageError], for what is wrong with it. An error of a listing, without a name,
+// ends the sequence.
+func (c *Catalog) CheckDocuments(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if _, err := readFormat(ctx, c.store); !yield(formatName, err) {
+			return
+		}
+		for _, kind := range []struct {
+			prefix string
+			read   func(name string) error
+		}{
+			{intentsPrefix(c.database), func(name string) error { _, err := c.readIntent(ctx, name); return err }},
+			{notesPrefix(c.database), func(name string) error { _, err := c.readNote(ctx, name); return err }},
+			{pinsPrefix(c.database), func(name string) error { _, err := c.readPin(ctx, name); return err }},
+		} {
+			for info, err := range c.store.List(ctx, kind.prefix, "") {
+				if err != nil {
+					yield("", fmt.Errorf("list %s: %w", kind.prefix, err))
+					return
+				}
+				err := kind.read(info.Name)
+				if errors.Is(err, fs.ErrNotExist) {
+					continue // an intent, for one, comes and goes
+				}
+				if !yield(info.Name, err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Check reads every entry whole, oldest first, and yields each manifest that is

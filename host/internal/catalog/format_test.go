@@ -59,9 +59,16 @@ func TestEveryFlipOfTheFormatIsFound(t *testing.T) {
 		bad[i] ^= 1 << (i % 8)
 		overwrite(t, path, bad)
 		_, err := Open(t.Context(), store, "orders")
-		require.Error(t, err, "byte %d", i)
+		require.ErrorIs(t, err, ErrDamaged, "byte %d", i)
 	}
-	overwrite(t, path, []byte(strings.Replace(string(whole), `"version": 1`, `"version": 2, "new": true`, 1)))
+	newer := struct {
+		Version int    `json:"version"`
+		New     bool   `json:"new"`
+		Digest  string `json:"digest"`
+	}{Version: FormatVersion + 1}
+	data, err := sealDocument(&newer, &newer.Digest)
+	require.NoError(t, err)
+	overwrite(t, path, data)
 	_, err = Open(t.Context(), store, "orders")
 	assert.ErrorIs(t, err, ErrVersion)
 	overwrite(t, path, []byte(strings.Repeat(" ", maxDocument+1)))

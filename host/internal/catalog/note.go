@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -95,11 +96,15 @@ func (n *notebook) write(ctx context.Context) error {
 // that names it, and the sequence goes on.
 func (c *Catalog) notes(ctx context.Context, session string) iter.Seq2[note, error] {
 	return documents(c.store.List(ctx, notesPrefix(c.database)+session+"-", ""), func(info blob.Info) (note, error) {
-		var n note
-		err := readDocument(ctx, c.store, info.Name, &n, &n.Digest)
-		if err == nil && n.Session != session {
-			err = &DamageError{info.Name, fmt.Sprintf("it was written for session %s", n.Session)}
-		}
-		return n, err
+		return c.readNote(ctx, info.Name)
 	})
+}
+
+func (c *Catalog) readNote(ctx context.Context, name string) (note, error) {
+	var n note
+	err := readDocument(ctx, c.store, name, &n, &n.Digest)
+	if err == nil && !strings.HasPrefix(name, notesPrefix(c.database)+n.Session+"-") {
+		err = &DamageError{name, fmt.Sprintf("it was written for session %s", n.Session)}
+	}
+	return n, err
 }

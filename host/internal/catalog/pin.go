@@ -148,13 +148,17 @@ func (c *Catalog) Unpin(ctx context.Context, snapshot string) (int, error) {
 // Pins yields the operators' pins. One that cannot be read yields an error that
 // names it, and the sequence goes on; an error of the listing ends it.
 func (c *Catalog) Pins(ctx context.Context) iter.Seq2[Pin, error] {
-	return documents(c.store.List(ctx, c.pinsOf(operatorPin), ""), func(info blob.Info) (p Pin, err error) {
-		err = readDocument(ctx, c.store, info.Name, &p, &p.Digest)
-		if err == nil && c.pinName(p) != info.Name {
-			err = &DamageError{info.Name, fmt.Sprintf("it was written for pin %s", p.ID)}
-		}
-		return p, err
+	return documents(c.store.List(ctx, c.pinsOf(operatorPin), ""), func(info blob.Info) (Pin, error) {
+		return c.readPin(ctx, info.Name)
 	})
+}
+
+func (c *Catalog) readPin(ctx context.Context, name string) (p Pin, err error) {
+	err = readDocument(ctx, c.store, name, &p, &p.Digest)
+	if err == nil && c.pinName(p) != name {
+		err = &DamageError{name, fmt.Sprintf("it was written for pin %s", p.ID)}
+	}
+	return p, err
 }
 
 func (c *Catalog) pinsOf(kind string) string { return pinsPrefix(c.database) + kind + "-" }

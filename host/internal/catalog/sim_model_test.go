@@ -174,10 +174,15 @@ func (m *model) committed(b *book, e *entry) {
 	if b.refused[s.ID] || !b.attempts[s.ID] {
 		m.violated("snapshot %s is committed, and its session was told otherwise", s.ID)
 	}
+	based := s.Base == ""
 	for slot, other := range b.body {
 		if slot < e.slot && other.ID == s.ID && !b.declared(slot) {
 			m.violated("snapshot %s is committed twice, in slots %d and %d", s.ID, slot, e.slot)
 		}
+		based = based || slot < e.slot && other.ID == s.Base
+	}
+	if !based {
+		m.violated("snapshot %s has a base that was never committed", s.ID)
 	}
 	m.complete(s)
 }
