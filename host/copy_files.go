@@ -184,7 +184,7 @@ func (p *passage) open(ctx context.Context, f *File) (io.ReadCloser, error) {
 // publish commits the manifest, whose files are the destination's by now. Once that
 // has begun it is not cancelled: a commit whose outcome is unknown would help nobody.
 func (p *passage) publish(ctx context.Context, m *Manifest) error {
-	m.Database, m.Base, m.Slot, m.Epoch, m.Parent = p.to.name, p.base.snapshot, 0, 0, ""
+	m.Database, m.Copied, m.Base, m.Slot, m.Epoch, m.Parent = p.to.name, true, p.base.snapshot, 0, 0, ""
 	m.SumUp()
 	m, err := p.conceal(m)
 	if err == nil {

@@ -121,7 +121,16 @@ func (r *Repository) history(ctx context.Context) (history, error) {
 			h.snapshots = append(h.snapshots, s)
 		}
 	}
+	catalog.Order(h.snapshots)
 	return h, nil
+}
+
+// stranger returns the newest snapshot if it is of another history than this.
+func (h history) stranger(lineage string) *catalog.Summary {
+	if n := len(h.snapshots); n > 0 && h.snapshots[n-1].Lineage != lineage {
+		return &h.snapshots[n-1]
+	}
+	return nil
 }
 
 // bases lists the native snapshots of a lineage that share something, newest

@@ -31,22 +31,22 @@ type deed struct {
 // unit is a kind of operations that are numbered.
 type unit struct {
 	floor  int // a run takes at least so many
-	stride int // every so manyth is made to fail: 1 unless another deed does much the same
+	stride int // every so manyth is made to fail, unless envMatrix says all
 }
 
 var deeds = []deed{
-	snapshotDeed("native-full", native, unit{35, 1}, unit{70, 2}),
-	snapshotDeed("incremental", native, unit{35, 1}, unit{60, 4}),
-	snapshotDeed("canonical", native, unit{30, 2}, unit{30, 4}),
+	snapshotDeed("native-full", native, unit{35, 1}, unit{70, 3}),
+	snapshotDeed("incremental", native, unit{35, 2}, unit{60, 10}),
+	snapshotDeed("canonical", native, unit{30, 3}, unit{30, 4}),
 	snapshotDeed("incremental", nil, unit{40, 6}, unit{60, 40}), // in its sandbox
-	restoreDeed("native-full", unit{15, 1}, unit{50, 1}),
-	restoreDeed("canonical", unit{10, 1}, unit{40, 2}),
-	resumeDeed("native-full", unit{15, 1}, unit{40, 4}),
-	resumeDeed("canonical", unit{10, 1}, unit{35, 4}),
-	pruneDeed(unit{50, 1}, unit{20, 1}),
+	restoreDeed("native-full", unit{15, 1}, unit{50, 3}),
+	restoreDeed("canonical", unit{10, 1}, unit{40, 4}),
+	resumeDeed("native-full", unit{15, 1}, unit{40, 8}),
+	resumeDeed("canonical", unit{10, 1}, unit{35, 8}),
+	pruneDeed(unit{50, 2}, unit{20, 1}),
 	pinDeed(unit{8, 1}, unit{6, 1}),
 	unpinDeed(unit{8, 1}, unit{2, 1}),
-	copyDeed(unit{70, 4}, unit{100, 15}),
+	copyDeed(unit{70, 6}, unit{100, 30}),
 }
 
 // nothing is there to prepare.

@@ -122,6 +122,7 @@ func (r *Repository) List(ctx context.Context) ([]Summary, error) {
 			list = append(list, s)
 		}
 	}
+	catalog.Order(list)
 	if len(damage) > 0 {
 		return list, problem(CodeDamaged, fmt.Errorf("list snapshots: %w", errors.Join(damage...)), "'rocksnap verify --level catalog' shows what is affected")
 	}

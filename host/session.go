@@ -76,6 +76,10 @@ func (s *session) learn() error {
 	if s.history, err = s.host.history(s.ctx); err != nil {
 		return err
 	}
+	if other := s.history.stranger(s.lineage.id); other != nil {
+		s.host.log.Warn("the newest snapshot is of another database, or of this one before it was made anew; a second database needs another [repository] name",
+			"name", s.host.name, "snapshot", other.ID, "of", other.Lineage, "this", s.lineage.id)
+	}
 	latest, err := s.newestSound(func() uint64 { return s.history.latestBy(s.strategy, s.lineage.id) })
 	if err != nil {
 		return fmt.Errorf("read state: %w", err)

@@ -3,6 +3,7 @@ package s3
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -54,12 +55,24 @@ func (c *call) do(ctx context.Context, bytes int64, send func(context.Context) e
 			return err
 		}
 		c.s.counts.retries.Add(1)
-		c.s.log.Debug("request failed and is tried again", "try", n, "error", c.s.explain(err))
+		c.s.complain(ctx, n, err)
 		if err := sleep(ctx, c.s.pause, n); err != nil {
 			return err
 		}
 	}
 }
+
+// complain logs that a request is tried again. Where one goes on failing, people
+// are told, once in a while.
+func (s *Store) complain(ctx context.Context, try int, err error) {
+	level := slog.LevelDebug
+	if now, last := time.Now().UnixNano(), s.warned.Load(); try > 1 && now-last > int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
+		level = slog.LevelWarn
+	}
+	s.log.Log(ctx, level, "request failed and is tried again", "try", try, "error", s.explain(err))
+}
+
+const warnEvery = 30 * time.Second
 
 // once sends a request one time, when its turn has come.
 func (c *call) once(ctx context.Context, bytes int64, send func(context.Context) error) error {

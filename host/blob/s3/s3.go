@@ -87,6 +87,7 @@ type Store struct {
 	pause    time.Duration   // before the second try
 	single   *[64]sync.Mutex // of names by their checksum; nil where the server decides who wins
 	counts   counts
+	warned   atomic.Int64 // when people were last told that requests fail, in ns
 }
 
 var _ blob.Store = (*Store)(nil)

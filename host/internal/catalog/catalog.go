@@ -47,7 +47,7 @@ func Open(ctx context.Context, store blob.Store, database string) (*Catalog, err
 // Format describes the repository that the catalog is part of.
 func (c *Catalog) Format() Format { return c.format }
 
-// Snapshots yields the summary of every snapshot, oldest first. An entry that
+// Snapshots yields the summary of every snapshot, in the order of slots; see [Order]. An entry that
 // cannot be read yields a Summary of which only Slot is set, with an error that
 // names it, and the sequence goes on; only an error of the listing itself, which
 // comes with Slot 0, ends it.
@@ -134,6 +134,8 @@ func (c *Catalog) newest(ctx context.Context) (slot uint64, err error) {
 		switch {
 		case err != nil:
 			return 0, err
+		case e.manifest != nil && e.manifest.Copied:
+			return c.newestOfAll(ctx) // it may be older than others
 		case e.manifest != nil:
 			return e.slot, nil
 		case e.removal != nil && newest == nil:
@@ -141,6 +143,18 @@ func (c *Catalog) newest(ctx context.Context) (slot uint64, err error) {
 		}
 	}
 	return 0, nil
+}
+
+func (c *Catalog) newestOfAll(ctx context.Context) (slot uint64, err error) {
+	var list []Summary
+	for s, err := range c.Snapshots(ctx) {
+		if err != nil {
+			return 0, err
+		}
+		list = append(list, s)
+	}
+	Order(list)
+	return list[len(list)-1].Slot, nil
 }
 
 func (c *Catalog) byPrefix(ctx context.Context, prefix string) (slot uint64, err error) {

@@ -43,6 +43,7 @@ type Summary struct {
 	PrepareMs   float64           `json:"prepare_ms"`   // synchronous phase
 	TotalMs     float64           `json:"total_ms"`     // until the seal
 	Labels      map[string]string `json:"labels,omitempty"`
+	Copied      bool              `json:"copied,omitempty"`    // taken elsewhere, and copied into this repository
 	Savepoint   bool              `json:"savepoint,omitempty"` // kept until it is removed by name; shares nothing
 	Keys        string            `json:"keys,omitempty"`      // names the set of recipients that can decrypt it; "" when it is not encrypted
 }

@@ -44,6 +44,9 @@ const (
 	readerAge   = time.Hour
 )
 
+// releaseTime is how long a reader that is done tries to take its pin away.
+const releaseTime = 5 * time.Second
+
 // ErrRemoved reports a snapshot that prune has removed from the list.
 var ErrRemoved = errors.New("removed by prune")
 
@@ -206,7 +209,9 @@ func (c *Catalog) Hold(ctx context.Context, s *Summary, reason string, owner Own
 	return func() {
 		cancel()
 		renewing.Wait()
-		_ = c.store.Delete(context.WithoutCancel(ctx), c.pinName(p)) // it grows old by itself
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTime)
+		defer cancel()
+		_ = c.store.Delete(ctx, c.pinName(p)) // else it grows old
 	}, nil
 }
 

@@ -13,7 +13,7 @@ import (
 // not there.
 //
 // Of two snapshots the one in the later slot is the newer, whatever their dates
-// say: clocks jump, slots do not. Periods are those of the calendar in UTC, so
+// say: clocks jump, slots do not; see [Order] for those that were copied. Periods are those of the calendar in UTC, so
 // that the answer is the same on every host and no day has 23 hours.
 type Policy struct {
 	Last int // keeps that many of the newest snapshots
@@ -79,17 +79,14 @@ func (p Policy) Apply(list []Summary, pinned map[string]string, now time.Time) [
 	return verdicts
 }
 
-// inOrder returns the snapshots for trial, oldest first. The slots of one database
-// differ; the rest of the order makes the verdicts the same for any other list as
-// well.
+// inOrder returns the snapshots for trial, oldest first.
 func inOrder(list []Summary) []*trial {
+	list = slices.Clone(list)
+	Order(list)
 	trials := make([]*trial, len(list))
 	for i, s := range list {
 		trials[i] = &trial{Summary: s}
 	}
-	slices.SortFunc(trials, func(a, b *trial) int {
-		return cmp.Or(cmp.Compare(a.Slot, b.Slot), a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
-	})
 	return trials
 }
 
