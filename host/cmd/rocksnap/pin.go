@@ -32,7 +32,7 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 			_, err = fmt.Fprintf(c.out, "pinned snapshot %s\n", p.Snapshot)
 			return err
 		})
-	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for those who wonder why it stays")
+	cmd.Flags().StringVar(&reason, "reason", "", "`TEXT` for those who wonder why it stays; never encrypted")
 	cmd.ValidArgsFunction = c.snapshotIDs(1)
 	return cmd
 }

@@ -42,7 +42,7 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
 			return c.snapshot(cmd, strategy, o)
 		})
 	cmd.Flags().StringVar(&strategy, "strategy", "", "strategy `NAME` instead of the configured one")
-	cmd.Flags().StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`, shown in lists; repeatable")
+	cmd.Flags().StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`, shown in lists, never encrypted; repeatable")
 	cmd.Flags().StringArrayVar(&meta, "meta", nil, "`FILE` with application metadata; repeatable")
 	cmd.Flags().BoolVar(&savepoint, "savepoint", false, "keep it until it is removed by its id; it shares nothing with others")
 	c.completeStrategies(cmd)
