@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -62,12 +60,12 @@ type RecordChange struct {
 // records that differ, in the order of column family and key.
 func (r *Repository) DiffRecords(ctx context.Context, from, to string) iter.Seq2[RecordChange, error] {
 	return func(yield func(RecordChange, error) bool) {
-		folder, err := os.MkdirTemp("", "rocksnap-diff-")
+		folder, err := newScratch(diffPrefix)
 		if err != nil {
 			yield(RecordChange{}, fmt.Errorf("diff: %w", err))
 			return
 		}
-		defer os.RemoveAll(folder)
+		defer folder.remove()
 		err = r.diffRecords(ctx, folder, from, to, func(c RecordChange) bool { return yield(c, nil) })
 		if err != nil && !errors.Is(err, errStop) {
 			yield(RecordChange{}, err)
@@ -78,10 +76,10 @@ func (r *Repository) DiffRecords(ctx context.Context, from, to string) iter.Seq2
 // errStop ends a comparison that nobody wants to see the rest of.
 var errStop = errors.New("stop")
 
-func (r *Repository) diffRecords(ctx context.Context, folder, from, to string, yield func(RecordChange) bool) error {
+func (r *Repository) diffRecords(ctx context.Context, folder *scratch, from, to string, yield func(RecordChange) bool) error {
 	var views [2]*rocks.View
 	for i, ref := range []string{from, to} {
-		target := filepath.Join(folder, fmt.Sprint(i))
+		target := folder.target(fmt.Sprint(i))
 		if err := r.restoreAside(ctx, ref, target); err != nil {
 			return err
 		}

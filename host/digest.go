@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -165,12 +164,12 @@ func (r *Repository) digestFile(ctx context.Context, f *File) (canonical.Sum, er
 // drill restores a snapshot only to prove that it works: RocksDB opens it, and
 // every block is read and checked.
 func (r *Repository) drill(ctx context.Context, m *Manifest) (*Content, error) {
-	folder, err := os.MkdirTemp("", "rocksnap-drill-")
+	folder, err := newScratch(drillPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("drill: %w", err)
 	}
-	defer os.RemoveAll(folder)
-	restored, err := r.restore(ctx, m, folder, false)
+	defer folder.remove()
+	restored, err := r.restore(ctx, m, folder.target("db"), false)
 	if err != nil {
 		return nil, err
 	}

@@ -137,6 +137,6 @@ func TestMatrixVersity(t *testing.T) {
 		return s
 	})
 	for _, d := range deeds {
-		t.Run(d.name, func(t *testing.T) { m.each(t, d, false, d.calls.floor, 4*d.calls.stride) })
+		t.Run(d.name, func(t *testing.T) { m.each(t, d, false, d.calls.floor, 8*d.calls.stride) })
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
@@ -130,6 +131,23 @@ func (r *Repository) heal(ctx context.Context, object string, from source) error
 	}
 	defer body.Close()
 	return r.create(ctx, object, &meter{from: body})
+}
+
+// setAside moves a damaged object to where nobody reuses it, and returns its new
+// name. The copy of an earlier attempt, which was killed before it deleted the
+// object, will do.
+func (r *Repository) setAside(ctx context.Context, object string) (aside string, err error) {
+	aside = "damaged/" + path.Base(object)
+	body, err := r.store.Open(ctx, object, 0, -1)
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	err = r.create(ctx, aside, &meter{from: &interruptible{ctx, body}})
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return aside, r.store.Delete(ctx, object)
 }
 
 // open reads a file: the object that holds it, decrypted. The end of the stream is

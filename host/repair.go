@@ -32,7 +32,8 @@ type Remedy struct {
 // damaged and can be had again: a file that the database still holds, an object of
 // which another one in what was verified holds the same bytes, the module of a
 // configured strategy. Nothing is stored that has not the digest of what was lost,
-// and what is damaged is deleted only once its replacement was read to its end.
+// and what is damaged is deleted only once its replacement was read to its end, or
+// once it was set aside under "damaged/", so that no later snapshot reuses it.
 //
 // The error is of [CodeIrreparable] when something is left; the result is there
 // beside it.
@@ -72,10 +73,26 @@ func (h *Host) repair(ctx context.Context, v *verification) (*Repaired, error) {
 	case err != nil:
 		err = fmt.Errorf("repair: %w", err)
 	case len(p.result.Left) > 0:
-		err = problem(CodeIrreparable, fmt.Errorf("repair: %d of %d problems are left", len(p.result.Left), len(v.result.Problems)),
-			"take a native-full snapshot, or an incremental one with full_every = 1: it stores everything anew")
+		err = problem(CodeIrreparable, fmt.Errorf("repair: %d of %d problems are left", len(p.result.Left), len(v.result.Problems)), p.hint())
 	}
 	return &p.result, err
+}
+
+func (p *repair) hint() string {
+	history := 0
+	for _, r := range p.result.Left {
+		if r.InHistory() {
+			history++
+		}
+	}
+	const anew = "take a snapshot: it stores anew what the database still has"
+	switch history {
+	case 0:
+		return anew
+	case len(p.result.Left):
+		return HistoryHint
+	}
+	return HistoryHint + "; for the rest, " + anew
 }
 
 // repair is one run of Repair, after the verification.
@@ -122,6 +139,9 @@ func (p *repair) treat(ctx context.Context, f Finding) (outcome, error) {
 			return p.module(ctx, digest)
 		}
 	}
+	if f.InHistory() {
+		return outcome{how: "history cannot be repaired"}, nil
+	}
 	if f.Object == "" {
 		return outcome{how: "every object of it is as it was stored"}, nil
 	}
@@ -156,10 +176,30 @@ func (p *repair) object(ctx context.Context, f *File) (outcome, error) {
 			}
 		}
 	}
+	return p.leave(ctx, f)
+}
+
+// leave sets an object aside that is damaged and that later snapshots could reuse:
+// a store may not know that it is damaged, and then they could not be restored
+// either. One that is not shared stays, as damaged is better than gone.
+func (p *repair) leave(ctx context.Context, f *File) (outcome, error) {
+	how := "neither the database nor another object holds it"
 	if f.Stored > 0 {
-		return outcome{how: errEncrypted.Error()}, nil
+		how = errEncrypted.Error()
 	}
-	return outcome{how: "neither the database nor another object holds it"}, nil
+	if f.Scope != abi.ScopeShared {
+		return outcome{how: how}, nil
+	}
+	what, err := p.host.readObject(ctx, f, nil)
+	if what == "" || what == isMissing { // the store's own account of it may be what is wrong
+		return outcome{how: how}, err
+	}
+	aside, err := p.host.setAside(ctx, f.Object)
+	if err != nil {
+		return outcome{}, err
+	}
+	p.host.log.Warn("set a damaged object aside", "object", f.Object, "file", f.Name, "as", aside)
+	return outcome{how: how + ": set aside as " + aside + "; the next snapshot stores the file anew if the database still has it"}, nil
 }
 
 // twins lists the objects that hold the same bytes.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +14,7 @@ import (
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 )
@@ -217,6 +219,106 @@ func TestRepairEncrypted(t *testing.T) {
 	next := snapshot(t, cfg, "incremental")
 	assert.False(t, next.Contents[0].Reused)
 	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, cfg, next.ID)))
+}
+
+// TestRepairSetsAside has a store without checksums hold damaged objects that the
+// next increment reuses, until they are set aside: encrypted, and of a file that
+// the database has lost.
+func TestRepairSetsAside(t *testing.T) {
+	for _, encrypted := range []bool{true, false} {
+		path := shapes[0].make(t)
+		cfg := dbtest.Config(t, path)
+		if encrypted {
+			cfg, _ = withKey(t, path)
+		}
+		base := snapshot(t, cfg, "incremental")
+		i := slices.IndexFunc(base.Contents, func(f host.File) bool { return f.Kind == abi.KindTable })
+		f := base.Contents[i]
+		damages[2].inflict(t, cfg, f.Object)
+		spoilt, err := os.ReadFile(filepath.Join(cfg.Repository.Dir(), f.Object))
+		require.NoError(t, err)
+		reused := snapshot(t, cfg, "incremental")
+		require.Equal(t, f.Object, reused.Contents[i].Object, "nobody knows that it is damaged")
+
+		here := cfg
+		if !encrypted {
+			here = at(cfg, shapes[2].make(t))
+		}
+		h := open(t, here, host.Offline())
+		repaired, err := h.Repair(t.Context(), host.VerifyOptions{Level: host.LevelData})
+		require.NoError(t, h.Close())
+		assert.Equal(t, host.CodeIrreparable, host.CodeOf(err), "%v", err)
+		assert.Equal(t, "take a snapshot: it stores anew what the database still has", host.HintOf(err))
+		require.Len(t, repaired.Left, 2)
+		aside := "damaged/" + filepath.Base(f.Object)
+		for _, r := range repaired.Left {
+			assert.Contains(t, r.How, "set aside as "+aside)
+		}
+		kept, err := os.ReadFile(filepath.Join(cfg.Repository.Dir(), aside))
+		require.NoError(t, err)
+		assert.Equal(t, spoilt, kept)
+
+		next := snapshot(t, cfg, "incremental")
+		assert.Equal(t, encrypted, next.Contents[i].Object != f.Object, "what is not encrypted is healed")
+		assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, cfg, next.ID)))
+		v := verify(t, repository(t, cfg), host.VerifyOptions{Level: host.LevelRestore, Snapshots: []string{next.ID}})
+		assert.Empty(t, v.Problems)
+	}
+}
+
+// TestRepairSetsAsideAgain goes on where a repair was killed, between the copy and
+// the deletion, and leaves alone what only the store's account says is damaged.
+func TestRepairSetsAsideAgain(t *testing.T) {
+	cfg, _ := withKey(t, shapes[0].make(t))
+	m := snapshot(t, cfg, "incremental")
+	i := slices.IndexFunc(m.Contents, func(f host.File) bool { return f.Kind == abi.KindTable })
+	object := filepath.Join(cfg.Repository.Dir(), m.Contents[i].Object)
+
+	disk := store(t, cfg)
+	h := open(t, cfg, host.Offline(), host.WithStore(lying{disk}))
+	repaired, err := h.Repair(t.Context(), host.VerifyOptions{Level: host.LevelObjects})
+	require.NoError(t, h.Close())
+	assert.Equal(t, host.CodeIrreparable, host.CodeOf(err), "%v", err)
+	assert.Len(t, repaired.Left, len(m.Contents))
+	assert.FileExists(t, object, "every byte of it is right")
+
+	damages[2].inflict(t, cfg, m.Contents[i].Object)
+	require.NoError(t, disk.Create(t.Context(), "damaged/"+filepath.Base(object), strings.NewReader("the copy")))
+	h = open(t, cfg, host.Offline())
+	repaired, err = h.Repair(t.Context(), host.VerifyOptions{Level: host.LevelData})
+	require.NoError(t, h.Close())
+	assert.Equal(t, host.CodeIrreparable, host.CodeOf(err), "%v", err)
+	require.Len(t, repaired.Left, 1)
+	assert.Contains(t, repaired.Left[0].How, "set aside")
+	assert.NoFileExists(t, object)
+}
+
+// lying is a store that has wrong checksums of all that it holds.
+type lying struct{ blob.Store }
+
+func (l lying) Stat(ctx context.Context, name string) (blob.Info, error) {
+	info, err := l.Store.Stat(ctx, name)
+	info.CRC32C = new(uint32)
+	return info, err
+}
+
+// TestRepairHistory cannot repair history, and does not promise to.
+func TestRepairHistory(t *testing.T) {
+	cfg := dbtest.Config(t, shapes[0].make(t))
+	list := snapshots(t, cfg, "native-full", "canonical")
+	damages[1].inflict(t, cfg, entry(cfg, list[0]))
+	h := open(t, cfg, host.Offline())
+	repaired, err := h.Repair(t.Context(), host.VerifyOptions{Level: host.LevelObjects})
+	assert.Equal(t, host.CodeIrreparable, host.CodeOf(err), "%v", err)
+	require.NotEmpty(t, repaired.Left)
+	for _, r := range repaired.Left {
+		assert.True(t, r.InHistory())
+		assert.Equal(t, "history cannot be repaired", r.How)
+	}
+	assert.Equal(t, host.HistoryHint, host.HintOf(err))
+	damages[0].inflict(t, cfg, list[1].Contents[0].Object)
+	_, err = h.Repair(t.Context(), host.VerifyOptions{Level: host.LevelObjects})
+	assert.Equal(t, host.HistoryHint+"; for the rest, take a snapshot: it stores anew what the database still has", host.HintOf(err))
 }
 
 // TestRepairModules stores a module again that a configured strategy still has.

@@ -70,12 +70,20 @@ type Finding struct {
 	What     string // what is wrong, without the names above
 }
 
+// HistoryHint is what to do about findings in history.
+const HistoryHint = "history cannot be repaired: compare with a copy of the repository, and restore only snapshots that are not listed"
+
+// InHistory says whether the finding is of an entry of the catalog. Nothing but the
+// entry itself says what it said, so no repair brings it back.
+func (f Finding) InHistory() bool { return catalog.IsEntry(f.Object) }
+
 // Pass is what a verification did at one level.
 type Pass struct {
 	Level    Level
 	Checked  int   // documents, objects, objects and modules, snapshots, by level
 	Bytes    int64 // of objects: their size in the store
 	Left     int   // to the other runs of the sample
+	Unread   int   // not checked: snapshots that could not be read, for want of a key, say, or of code of the application
 	Problems int
 }
 

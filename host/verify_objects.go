@@ -180,38 +180,41 @@ func (v *verification) drill(ctx context.Context, p *Pass) error {
 			p.Left++
 			continue
 		}
-		p.Checked++
-		p.Bytes += m.BytesFull
 		what, err := v.drillOne(ctx, m)
 		if what != "" {
 			v.find(Finding{Snapshot: m.ID, What: what})
 		}
 		if ctx.Err() != nil {
-			return err
+			return fmt.Errorf("drill: %w", ctx.Err())
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, catalog.ErrRemoved):
+		case errors.Is(err, rocks.ErrForeign):
+			p.Unread++
+			v.repository.log.Warn("the snapshot was restored but not read", "snapshot", m.ID, "reason", err)
+		case err != nil:
+			p.Unread++
 			failed = append(failed, fmt.Errorf("drill: %w", err))
+		default:
+			p.Checked++
+			p.Bytes += m.BytesFull
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// drillOne says what is wrong with a snapshot, or "".
+// drillOne says what is wrong with a snapshot, or "". It fails with
+// [catalog.ErrRemoved] when prune has removed the snapshot, and with
+// [rocks.ErrForeign] when only the application can read it.
 func (v *verification) drillOne(ctx context.Context, m *Manifest) (what string, err error) {
 	r := v.repository
 	release, err := r.hold(ctx, m, "verify")
-	if errors.Is(err, catalog.ErrRemoved) {
-		return "", nil
-	}
 	if err != nil {
 		return "", err
 	}
 	defer release()
 	content, err := r.drill(ctx, m) // which also decrypts what is encrypted of the manifest
 	switch {
-	case errors.Is(err, rocks.ErrForeign):
-		r.log.Warn("the snapshot was restored but not read", "snapshot", m.ID, "reason", err)
-		return "", nil
 	case CodeOf(err) == CodeDamaged, errors.Is(err, abi.ECORRUPT):
 		return "cannot be restored: " + strings.TrimPrefix(err.Error(), "restore "+m.ID+": "), nil
 	case err != nil:

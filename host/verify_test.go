@@ -366,6 +366,7 @@ func TestVerifyEncrypted(t *testing.T) {
 	v, err := r.Verify(t.Context(), host.VerifyOptions{Level: host.LevelRestore})
 	assert.Equal(t, host.CodeKey, host.CodeOf(err), "%v", err)
 	assert.Empty(t, v.Problems)
+	assert.Equal(t, host.Pass{Level: host.LevelRestore, Unread: 3}, v.Passes[3])
 
 	cfg.Repository.Encryption.IdentityFile = key
 	v = verify(t, repository(t, cfg), host.VerifyOptions{Level: host.LevelRestore})

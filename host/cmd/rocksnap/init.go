@@ -17,7 +17,8 @@ First it tests whether the store keeps what snapshots depend on, and removes wha
 it wrote for that. A store that does not is refused; one that only lacks
 exclusive creates can serve a single host, which --single-writer promises.
 
-Exit status: 0 ok, 1 failed, 2 usage, 20 damage found, 130 interrupted.`,
+Exit status: 0 ok, 1 failed, 2 usage, 10 no bucket, 20 damage found,
+130 interrupted.`,
 		`  rocksnap init --config orders.toml`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(c.config)

@@ -58,7 +58,7 @@ func (c *cli) printRepaired(r *host.Repaired, s host.Sample) error {
 		return c.print(repairDocument{newVerifyDocument(r.Verified, s), healed, left})
 	}
 	if len(healed)+len(left) == 0 {
-		return c.printVerified(r.Verified, s)
+		return c.printVerified(r.Verified, s, true)
 	}
 	t := c.table()
 	t.passes(r.Verified)

@@ -25,8 +25,9 @@ contains it. With --sample 2/7, data and restore read the second of seven parts;
 seven runs read everything once.
 
 --repair stores damaged and missing files anew, if the database still has them or
-another object holds the same. It needs the database, which must not be open
-elsewhere. That all was healed is exit status 0.
+another object holds the same. What is beyond repair is set aside, where it could
+spoil later snapshots. It needs the database, which must not be open elsewhere.
+That all was healed is exit status 0.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
 12 key, 20 damage found, 21 not repairable, 30 plugin refused, 130 interrupted.`,
@@ -64,7 +65,7 @@ func (c *cli) verify(cmd *cobra.Command, o host.VerifyOptions) error {
 	if verified == nil {
 		return failed
 	}
-	if err := c.printVerified(verified, o.Sample); err != nil {
+	if err := c.printVerified(verified, o.Sample, failed == nil); err != nil {
 		return err
 	}
 	return errors.Join(found(verified), failed)
@@ -76,9 +77,25 @@ func found(v *host.Verified) error {
 		return nil
 	}
 	return &host.Problem{
-		Code: host.CodeDamaged, Err: fmt.Errorf("verify: found %s", count(len(v.Problems), "problem")),
-		Hint: "'rocksnap verify --repair' heals what the database still has; else restore from a snapshot that is not listed",
+		Code: host.CodeDamaged, Err: fmt.Errorf("verify: found %s", count(len(v.Problems), "problem")), Hint: foundHint(v.Problems),
 	}
+}
+
+func foundHint(problems []host.Finding) string {
+	history := 0
+	for _, f := range problems {
+		if f.InHistory() {
+			history++
+		}
+	}
+	const heals = "'rocksnap verify --repair' heals what the database still has"
+	switch history {
+	case 0:
+		return heals + "; else restore from a snapshot that is not listed"
+	case len(problems):
+		return host.HistoryHint
+	}
+	return host.HistoryHint + "; of the rest, " + heals
 }
 
 type verifyDocument struct {
@@ -99,7 +116,8 @@ type passItem struct {
 	Level    host.Level `json:"level"`
 	Checked  int        `json:"checked"`
 	Bytes    int64      `json:"bytes"`
-	Left     int        `json:"left"` // to other runs of the sample
+	Left     int        `json:"left"`   // to other runs of the sample
+	Unread   int        `json:"unread"` // snapshots that could not be read; the error, or a warning, says why
 	Problems int        `json:"problems"`
 }
 
@@ -128,7 +146,7 @@ func newVerifyDocument(v *host.Verified, s host.Sample) verifyDocument {
 	return doc
 }
 
-func (c *cli) printVerified(v *host.Verified, s host.Sample) error {
+func (c *cli) printVerified(v *host.Verified, s host.Sample, finished bool) error {
 	if c.json {
 		return c.print(newVerifyDocument(v, s))
 	}
@@ -141,7 +159,7 @@ func (c *cli) printVerified(v *host.Verified, s host.Sample) error {
 	for _, p := range v.Problems {
 		t.row(problemItem(p).cells()...)
 	}
-	t.lines(verdict(v)...)
+	t.lines(verdict(v, s, finished)...)
 	return t.flush()
 }
 
@@ -158,11 +176,22 @@ func (p problemItem) cells() []any {
 }
 
 // verdict sums a verification up.
-func verdict(v *host.Verified) []string {
+func verdict(v *host.Verified, s host.Sample, finished bool) []string {
 	var lines []string
-	if len(v.Problems) == 0 {
+	last := v.Passes[len(v.Passes)-1]
+	switch {
+	case last.Unread > 0:
+		lines = append(lines, fmt.Sprintf("not finished: %d of %s could not be read", last.Unread, count(last.Checked+last.Unread, "snapshot")))
+	case !finished:
+		lines = append(lines, fmt.Sprintf("not finished: level %s broke off", last.Level))
+	case len(v.Problems) == 0:
 		lines = append(lines, fmt.Sprintf("verified %s, %s, %s: no problem (level %s)",
 			count(v.Snapshots, "snapshot"), count(v.Objects, "object"), size(v.Bytes), v.Level))
+	}
+	for _, p := range v.Passes {
+		if p.Left > 0 {
+			lines = append(lines, fmt.Sprintf("sample %s: level %s left %d of %d to the other runs", s, p.Level, p.Left, p.Left+p.Checked+p.Unread))
+		}
 	}
 	if v.Orphans > 0 {
 		lines = append(lines, fmt.Sprintf("orphans: %s, %s; 'rocksnap prune --sweep' deletes them", count(v.Orphans, "object"), size(v.OrphanBytes)))

@@ -23,6 +23,7 @@ func TestPruneInTwoPhases(t *testing.T) {
 	second := c.take(w, first, "b", "c")
 	objects := c.names("objects/")
 	require.Len(t, objects, 3)
+	c.now = c.now.Add(10 * time.Hour) // they are old, their removal will not be
 
 	o := PruneOptions{Policy: Policy{Last: 1}, Grace: time.Hour}
 	p := c.prune(o)

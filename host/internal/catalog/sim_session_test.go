@@ -100,7 +100,11 @@ func (s *simSession) store(ctx context.Context) (*Manifest, error) {
 		m.Base = s.base.ID
 	}
 	for i := range 3 {
-		identity := fmt.Sprintf("%s%02d", s.database, 4*s.random.IntN(3)+i)
+		group := s.random.IntN(3)
+		if i < 2 && (s.lonely || s.script != nil) {
+			group = 0 // a script counts on what is shared
+		}
+		identity := fmt.Sprintf("%s%02d", s.database, 4*group+i)
 		f, err := s.keep(ctx, identity)
 		if err != nil {
 			return nil, err
