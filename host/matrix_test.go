@@ -84,7 +84,7 @@ func (m *matrix) each(t *testing.T, d deed, changes bool, floor, stride int) {
 	whole := m.run(t, d, changes, fault{})
 	require.GreaterOrEqual(t, len(whole.ops), floor, whole.ops)
 	for at := 1; at <= len(whole.ops); at += stride {
-		for _, kind := range kinds(whole.verb(at), changes) {
+		for _, kind := range kinds(whole, at, changes) {
 			t.Run(fmt.Sprintf("%s %d", kind, at), func(t *testing.T) {
 				t.Parallel()
 				m.run(t, d, changes, fault{kind, at})
@@ -93,22 +93,34 @@ func (m *matrix) each(t *testing.T, d deed, changes bool, floor, stride int) {
 	}
 }
 
-// kinds lists the faults of an operation that differ in what they leave. To stop
-// before a read is to stop before the next write, which is another number.
-func kinds(verb string, change bool) []kind {
-	switch blob.Verb(verb) {
-	case blob.VerbCreate:
-		if !change {
-			return []kind{stopped, lost, vanished}
-		}
-	case blob.VerbOpen, blob.VerbList:
-		return []kind{cut}
-	case blob.VerbStat:
-		return []kind{lost}
-	case blob.VerbDelete:
-		return []kind{stopped, lost, cut}
+// kinds lists the faults of the nth operation that differ in what they leave, or
+// in what is known of it. To stop before a read is to stop before the next write,
+// which is another number, unless the read is to find out what became of a write.
+func kinds(whole *script, n int, change bool) []kind {
+	if change {
+		return []kind{stopped, lost}
 	}
-	return []kind{stopped, lost}
+	var list []kind
+	if !isRead(whole.verb(n)) || n > 1 && !isRead(whole.verb(n-1)) {
+		list = append(list, stopped)
+	}
+	switch blob.Verb(whole.verb(n)) {
+	case blob.VerbCreate:
+		return append(list, lost, vanished)
+	case blob.VerbDelete:
+		return append(list, lost, cut)
+	case blob.VerbOpen, blob.VerbList:
+		return append(list, cut)
+	}
+	return append(list, lost)
+}
+
+func isRead(verb string) bool {
+	switch blob.Verb(verb) {
+	case blob.VerbOpen, blob.VerbList, blob.VerbStat:
+		return true
+	}
+	return false
 }
 
 // TestMatrixDirectory is the matrix of a repository in a directory.
