@@ -65,7 +65,7 @@ test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of sto
 
 .PHONY: soak
 soak: build tools ## run the simulation of the catalog over SEEDS seeds (default 10000)
-	@ROCKSNAP_SEEDS=$${SEEDS:-10000} go test -count=1 -timeout 120m -run Simulat ./host/internal/catalog/...
+	@ROCKSNAP_SEEDS=$${SEEDS:-10000} go test -count=1 -timeout 120m -run 'TestSimulation$$|Beside|SideBySide|OfAnAdopter' ./host/internal/catalog
 
 .PHONY: check
 check: setup ## format, vet, static analysis, generated files, both targets

@@ -16,18 +16,26 @@ import (
 )
 
 // create stores an object, and finds out what became of it when no answer came
-// back. Names are never used twice, so an object of that name and size is ours and
-// whole.
+// back. What is there under the name is ours if it is what was sent: another
+// process may have gone on with a name that a session left which was killed.
 func (r *Repository) create(ctx context.Context, object string, body *meter) error {
 	err := r.store.Create(ctx, object, body)
 	if !errors.Is(err, blob.ErrUnknownOutcome) {
 		return err
 	}
-	info, err := r.store.Stat(ctx, object)
-	if err == nil && info.Size != body.size {
-		err = fmt.Errorf("object %s has %d bytes instead of %d: %w", object, info.Size, body.size, abi.EIO)
+	there, err := r.store.Open(ctx, object, 0, -1)
+	if err != nil {
+		return err
 	}
-	return err
+	defer there.Close()
+	found := &meter{from: there}
+	if _, err := io.Copy(io.Discard, found); err != nil {
+		return err
+	}
+	if found.size != body.size || found.crc != body.crc {
+		return fmt.Errorf("object %s has %d bytes with checksum %08x instead of %d with %08x: %w", object, found.size, found.crc, body.size, body.crc, abi.EIO)
+	}
+	return nil
 }
 
 // isMissing is what inspect says of an object that is not there.

@@ -51,7 +51,7 @@ func (r *Repository) Prune(ctx context.Context, o PruneOptions) (*Pruned, error)
 		return nil, err
 	case len(pruned.Damaged) > 0:
 		return pruned, problem(CodeDamaged, fmt.Errorf("prune: no object was deleted: %w", errors.Join(pruned.Damaged...)),
-			"while nobody knows what a damaged document refers to, everything stays; 'rocksnap prune --remove NAME' gives an entry up")
+			"while nobody knows what it refers to, everything stays; 'rocksnap prune --remove NAME' gives up an entry, and an intent may be deleted by hand while no snapshot is taken")
 	}
 	return pruned, nil
 }

@@ -49,7 +49,7 @@ func committed(w *world) *Catalog { return &Catalog{store: w.disk, database: "or
 
 func TestASessionBesideAPrune(t *testing.T) {
 	var w *Writer
-	play(t, func(p *process) { w = p.takeOver(); _ = p.takes(w, 2) },
+	play(t, 8, func(p *process) { w = p.takeOver(); _ = p.takes(w, 2) },
 		func(p *process) { _ = p.takes(w.as(p), 1) },
 		prunes(last),
 		func(t *testing.T, world *world) {
@@ -61,14 +61,14 @@ func TestASessionBesideAPrune(t *testing.T) {
 
 func TestTakingOverBesideAPrune(t *testing.T) {
 	var w *Writer
-	play(t, func(p *process) { w = p.takeOver(); _ = p.takes(w, 2) },
+	play(t, 8, func(p *process) { w = p.takeOver(); _ = p.takes(w, 2) },
 		func(p *process) { _ = p.takes(p.takeOver(), 1) },
 		prunes(last),
 		func(t *testing.T, world *world) { assert.Equal(t, 3, world.model.done["commits"]) })
 }
 
 func TestPrunesSideBySide(t *testing.T) {
-	play(t, func(p *process) { _ = p.takes(p.takeOver(), 4) },
+	play(t, 8, func(p *process) { _ = p.takes(p.takeOver(), 4) },
 		prunes(last), prunes(last),
 		func(t *testing.T, world *world) {
 			summaries, errs := list(t, committed(world))
@@ -80,7 +80,7 @@ func TestPrunesSideBySide(t *testing.T) {
 
 func TestAPinBesideAPrune(t *testing.T) {
 	outcomes := map[bool]int{}
-	play(t, func(p *process) { _ = p.takes(p.takeOver(), 2) },
+	play(t, 8, func(p *process) { _ = p.takes(p.takeOver(), 2) },
 		func(p *process) {
 			c := p.open("orders")
 			m, err := c.Manifest(context.Background(), 2)
@@ -108,7 +108,7 @@ func TestAPinBesideAPrune(t *testing.T) {
 
 func TestAReaderBesideAPrune(t *testing.T) {
 	outcomes := map[bool]int{}
-	play(t, func(p *process) { _ = p.takes(p.takeOver(), 2) },
+	play(t, 8, func(p *process) { _ = p.takes(p.takeOver(), 2) },
 		func(p *process) {
 			c := p.open("orders")
 			m, err := c.Manifest(context.Background(), 2)
@@ -148,7 +148,7 @@ func killed(p *process) (next *Writer) {
 func TestAdoptionBesideItsBurial(t *testing.T) {
 	var w *Writer
 	resumed := 0
-	play(t, func(p *process) { w = killed(p) },
+	play(t, 2, func(p *process) { w = killed(p) },
 		func(p *process) { _ = p.takes(w.as(p), 1) },
 		prunes(PruneOptions{Sweep: true, Owner: owner}),
 		func(_ *testing.T, world *world) { resumed += world.model.done["resumed"] })
@@ -159,7 +159,7 @@ func TestAdoptionBesideItsBurial(t *testing.T) {
 // away and not yet the notes. Another sweeps, having seen neither intent.
 func TestAdoptionBesideAHalfBurial(t *testing.T) {
 	var w *Writer
-	play(t, func(p *process) { w = killed(p) },
+	play(t, 1, func(p *process) { w = killed(p) },
 		func(p *process) { _ = p.takes(w.as(p), 1) },
 		func(p *process) {
 			for a, err := range p.open("orders").intents(context.Background()) {
@@ -176,7 +176,7 @@ func TestAdoptionBesideAHalfBurial(t *testing.T) {
 // from both.
 func TestAdoptionOfAnAdopter(t *testing.T) {
 	var w *Writer
-	play(t, func(p *process) {
+	play(t, 8, func(p *process) {
 		next := killed(p)
 		s := p.session(next, p.uuid(), make(chan bool, 1))
 		s.run, _ = next.Begin(context.Background(), s.id)

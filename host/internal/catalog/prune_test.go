@@ -381,10 +381,10 @@ func TestVoidEpochFencesNobody(t *testing.T) {
 	finish := c.begin(w, nil, "d")
 	c.now = c.now.Add(time.Hour)
 	c.prune(PruneOptions{Sweep: true})
-	_, err = finish()
+	m, err := finish()
 	require.NoError(t, err)
-	_, err = c.store.Stat(t.Context(), c.names("objects/")[0])
-	assert.NoError(t, err)
+	_, err = c.store.Stat(t.Context(), m.Contents[0].Object)
+	assert.NoError(t, err, "nor is a session dead because of it")
 	_, errs := check(t, c.Catalog)
 	assert.Empty(t, errs)
 }

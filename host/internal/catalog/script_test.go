@@ -35,10 +35,9 @@ func (s *script) next(pending []*call) *call {
 
 // play runs two processes in those ways, each in a new world, which setup has
 // prepared and check looks at in the end. With ROCKSNAP_SEEDS it tries every one of
-// them, otherwise every eighth.
-func play(t *testing.T, setup, a, b func(*process), check func(*testing.T, *world)) {
+// them, otherwise one of each stride.
+func play(t *testing.T, stride int, setup, a, b func(*process), check func(*testing.T, *world)) {
 	t.Helper()
-	stride := 8
 	if seeds(0) > 0 {
 		stride = 1
 	}

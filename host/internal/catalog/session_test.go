@@ -220,13 +220,32 @@ func TestAnHeirProtectsWhatItsElderHadAdopted(t *testing.T) {
 func TestAdoptionIsBounded(t *testing.T) {
 	c := newClocked(t)
 	w := acquire(t, c.Catalog)
-	for range maxAdopts + 3 {
+	oldest, newest := uuid.Nil.String(), uuid.Max.String()
+	for n := range maxAdopts + 3 {
 		i := Intent{Version: FormatVersion, Session: uuid.NewString(), Epoch: w.Epoch(), Slot: w.Epoch()}
+		switch n {
+		case 0:
+			i.Session = oldest
+		case 1:
+			i.Session = newest
+		}
 		data, err := sealDocument(&i, &i.Digest)
 		require.NoError(t, err)
 		require.NoError(t, createOwn(t.Context(), c.store, c.intentName(i.Session), data))
 	}
-	assert.Len(t, begin(t, w).intent.Adopts, maxAdopts)
+	d := note{Version: FormatVersion, Session: newest, Stored: []Stored{
+		{Key: "its own", Object: ObjectName(newest, 1)}, {Key: "inherited", Object: ObjectName(oldest, 1)},
+	}}
+	data, err := sealDocument(&d, &d.Digest)
+	require.NoError(t, err)
+	require.NoError(t, createOwn(t.Context(), c.store, notesPrefix("orders")+newest+"-000001", data))
+
+	heir := begin(t, w)
+	assert.Len(t, heir.intent.Adopts, maxAdopts)
+	_, ok := heir.Claim("its own")
+	assert.True(t, ok)
+	_, ok = heir.Claim("inherited")
+	assert.False(t, ok, "nobody protects what was left of the oldest")
 	for _, err := range c.Intents(t.Context()) {
 		assert.NoError(t, err, "each can still be read")
 	}
