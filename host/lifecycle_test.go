@@ -53,12 +53,12 @@ func TestCancelAnywhere(t *testing.T) {
 			assert.Equal(t, host.CodeInterrupted, host.CodeOf(err), "%s: %v", strategy, err)
 		}
 		assert.Equal(t, committed, listed(t, cfg))
-		assert.Empty(t, intents(t, cfg))
 		requireClean(t, path)
 	}
 	for _, strategy := range dbtest.Builtin {
 		m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
 		require.NoError(t, err)
+		assert.Empty(t, intents(t, cfg), "what was cancelled stays only until a snapshot has gone on from it")
 		assert.Equal(t, digest, dbtest.Digest(t, restore(t, cfg, m.ID)))
 	}
 	assert.Greater(t, len(committed), 4)
