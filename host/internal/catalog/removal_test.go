@@ -8,8 +8,6 @@ import (
 )
 
 func never(uint64) bool  { return false }
-func always(uint64) bool { return true }
-
 func TestRemovedSlotsAreASet(t *testing.T) {
 	s := slots(nil).add(9, 3, 2, 7, 3)
 	assert.Equal(t, slots{{2, 3, 9, false}, {7, 7, 9, false}}, s)
