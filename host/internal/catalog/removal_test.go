@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func never(uint64) bool  { return false }
+func never(uint64) bool { return false }
 func TestRemovedSlotsAreASet(t *testing.T) {
 	s := slots(nil).add(9, 3, 2, 7, 3)
 	assert.Equal(t, slots{{2, 3, 9, false}, {7, 7, 9, false}}, s)
