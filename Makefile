@@ -64,8 +64,9 @@ test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of sto
 	@ROCKSNAP_TEST_STORES=1 go test -race -count=1 -timeout 25m ./host/blob/... ./host/internal/storetest/...
 
 .PHONY: soak
-soak: build tools ## run the simulation of the catalog over SEEDS seeds (default 10000)
+soak: build tools ## simulate the catalog over SEEDS seeds (default 10000), and stop at every operation
 	@ROCKSNAP_SEEDS=$${SEEDS:-10000} go test -count=1 -timeout 120m -run 'TestSimulation$$|Beside|SideBySide|OfAnAdopter' ./host/internal/catalog
+	@ROCKSNAP_TEST_MATRIX=1 go test -count=1 -timeout 60m -run Matrix ./host
 
 .PHONY: check
 check: setup ## format, vet, static analysis, generated files, both targets
