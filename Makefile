@@ -57,7 +57,7 @@ tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the pr
 # of, hence -count=1.
 .PHONY: test
 test: build tools ## run every test, with the race detector
-	@go test -race -count=1 -timeout 25m ./...
+	@go test -race -count=1 -timeout 60m ./...
 
 .PHONY: test-stores
 test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of stores on MinIO and rclone as well
