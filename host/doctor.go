@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/rocksnap/rocksnap/config"
@@ -126,7 +125,7 @@ func (d *doctor) probe(ctx context.Context, r *Repository) {
 		if before := f.Probe[c.Name]; before != "" && before != string(c.Result) {
 			detail += fmt.Sprintf(" (%s when the repository was made)", before)
 		}
-		if result == probe.Fail && f.SingleWriter && strings.HasPrefix(c.Name, "conditional create") {
+		if result == probe.Fail && f.SingleWriter && c.BetweenWriters() {
 			result = probe.Warn // as whoever made the repository accepted
 		}
 		d.note(name, result, storeHint(result, f), "%s", detail)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host/blob/probe"
@@ -68,12 +67,11 @@ func Init(ctx context.Context, cfg *config.Config, o InitOptions, options ...Opt
 // suits refuses a store on which snapshots would not be safe.
 func suits(report probe.Report, singleWriter bool) error {
 	for _, c := range report.Checks {
-		shared := strings.HasPrefix(c.Name, "conditional create") // what matters to two hosts only
-		if c.Result != probe.Fail || singleWriter && shared {
+		if c.Result != probe.Fail || singleWriter && c.BetweenWriters() {
 			continue
 		}
 		hint := "use another store, or a newer version of this one; nothing was created"
-		if shared {
+		if c.BetweenWriters() {
 			hint += "; 'rocksnap init --single-writer' accepts it for one host"
 		}
 		return problem(CodeFailed, fmt.Errorf("the store cannot hold a repository: %s: %s", c.Name, c.Detail), hint)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,10 @@ type Check struct {
 	Result Result
 	Detail string // what was found, in words
 }
+
+// BetweenWriters says whether the check is of what keeps two writers apart: a store
+// that fails it may still serve a single one.
+func (c Check) BetweenWriters() bool { return strings.HasPrefix(c.Name, createTwice) }
 
 // Report tells what a store does.
 type Report struct {
