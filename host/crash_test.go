@@ -30,6 +30,7 @@ import (
 const envVictim = "ROCKSNAP_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
+	host.RunChild()
 	if job := strings.Fields(os.Getenv(envVictim)); len(job) > 2 {
 		if err := victim(job); err != nil {
 			fmt.Fprintln(os.Stderr, err)

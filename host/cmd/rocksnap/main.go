@@ -18,7 +18,10 @@ import (
 	"github.com/rocksnap/rocksnap/host"
 )
 
-func main() { os.Exit(run(os.Args[1:]...)) }
+func main() {
+	host.RunChild()
+	os.Exit(run(os.Args[1:]...))
+}
 
 // run executes one command line and returns its exit status.
 func run(args ...string) int {

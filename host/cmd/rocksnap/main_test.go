@@ -8,9 +8,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/rocksnap/rocksnap/host"
 )
 
 func TestMain(m *testing.M) {
+	host.RunChild() // under whatever name testscript runs it
 	testscript.Main(installation{m}, map[string]func(){"rocksnap": main})
 }
 

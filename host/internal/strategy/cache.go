@@ -17,23 +17,23 @@ import (
 // wazero guards its entries with a CRC, and refuses to compile a module whose
 // entry is damaged. Each module therefore has a directory of its own, which can
 // be thrown away without harm to the others.
-func (m *Module) compile(ctx context.Context, wasm []byte, dir string) error {
+func (m *Module) compile(ctx context.Context, code []byte, dir string) error {
 	cache, err := openCache(dir, m.sha256)
 	if err != nil || cache == nil {
-		return m.buildOrClose(ctx, wasm, nil)
+		return m.buildOrClose(ctx, code, nil)
 	}
-	err = m.buildOrClose(ctx, wasm, cache)
+	err = m.buildOrClose(ctx, code, cache)
 	if err == nil || !strings.Contains(err.Error(), "compilationcache") {
 		return err
 	}
 	if err := os.RemoveAll(filepath.Join(dir, m.sha256)); err != nil {
 		return fmt.Errorf("remove damaged compiled code: %w", err)
 	}
-	return m.buildOrClose(ctx, wasm, nil)
+	return m.buildOrClose(ctx, code, nil)
 }
 
-func (m *Module) buildOrClose(ctx context.Context, wasm []byte, cache wazero.CompilationCache) error {
-	err := m.build(ctx, wasm, cache)
+func (m *Module) buildOrClose(ctx context.Context, code []byte, cache wazero.CompilationCache) error {
+	err := m.build(ctx, code, cache)
 	if err != nil {
 		m.Close(context.WithoutCancel(ctx)) // the error that counts is err
 		return fmt.Errorf("compile: %w", err)

@@ -7,12 +7,10 @@ import (
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
-const (
-	wasiModule = "wasi_snapshot_preview1"
-	maxTable   = 1 << 16 // entries of a table, each a word of the host's memory
-)
+const wasiModule = "wasi_snapshot_preview1"
 
 // wasiAllowed is what a Go guest needs of WASI. There are no files, sockets or
 // arguments behind it, clocks and random numbers are made up, and output is kept
@@ -23,8 +21,11 @@ var wasiAllowed = []string{
 	"fd_write", "poll_oneoff", "proc_exit", "random_get", "sched_yield",
 }
 
+// outline is a module as it was read, before anything else is done with it.
+type outline struct{ *wasm.Module }
+
 // check refuses a module for everything that can be seen without running it.
-func (m *binaryModule) check(o *Options) error {
+func (m outline) check(o *Options) error {
 	if err := m.checkImports(); err != nil {
 		return err
 	}
@@ -34,57 +35,57 @@ func (m *binaryModule) check(o *Options) error {
 	if err := m.checkExports(); err != nil {
 		return err
 	}
-	if err := m.checkTables(); err != nil {
+	if err := m.checkTables(o.Limits.Table); err != nil {
 		return err
 	}
 	return m.checkMemory(o.Limits.Memory)
 }
 
-func (m *binaryModule) checkImports() error {
-	for _, i := range m.imports {
+func (m outline) checkImports() error {
+	for _, i := range m.Imports {
 		if err := m.checkImport(i); err != nil {
-			return fmt.Errorf("import %s.%s: %w", i.module, i.name, err)
+			return fmt.Errorf("import %s.%s: %w", i.Module, i.Name, err)
 		}
 	}
 	return nil
 }
 
-func (m *binaryModule) checkImport(i importEntry) error {
+func (m outline) checkImport(i wasm.Import) error {
 	switch {
-	case i.kind != kindFunction:
-		return fmt.Errorf("only functions can be imported, this is a %s", kindNames[i.kind])
-	case i.module == wasiModule:
-		if !slices.Contains(wasiAllowed, i.name) {
+	case i.Kind != wasm.KindFunction:
+		return fmt.Errorf("only functions can be imported, this is a %s", i.Kind)
+	case i.Module == wasiModule:
+		if !slices.Contains(wasiAllowed, i.Name) {
 			return errors.New("this part of WASI does not exist in the sandbox")
 		}
 		return nil
-	case i.module != abi.ImportModule:
+	case i.Module != abi.ImportModule:
 		return fmt.Errorf("unknown module; this host offers %s and %s", abi.ImportModule, wasiModule)
 	}
-	f, ok := lookup(i.name)
+	f, ok := lookup(i.Name)
 	if !ok {
 		return fmt.Errorf("unknown function; this host speaks ABI %d.%d", abi.Major, abi.Minor)
 	}
-	if got, ok := m.typeAt(i.typeIndex); !ok || !got.matches(f) {
-		return fmt.Errorf("wrong signature %s, want %s", got, signatureOf(f))
+	if got, ok := m.TypeAt(i.TypeIndex); !ok || !got.Equal(typeOf(f)) {
+		return fmt.Errorf("wrong signature %s, want %s", got, typeOf(f))
 	}
 	return nil
 }
 
 // checkGrants makes an operator's choice hold before a single instruction runs.
-func (m *binaryModule) checkGrants(granted []abi.Grant) error {
+func (m outline) checkGrants(granted []abi.Grant) error {
 	var missing []string
 	var example string
-	for _, i := range m.imports {
-		f, ok := lookup(i.name)
-		if !ok || i.module != abi.ImportModule || f.Grant == "" || slices.Contains(granted, f.Grant) {
+	for _, i := range m.Imports {
+		f, ok := lookup(i.Name)
+		if !ok || i.Module != abi.ImportModule || f.Grant == "" || slices.Contains(granted, f.Grant) {
 			continue
 		}
 		if name := fmt.Sprintf("%q", f.Grant); !slices.Contains(missing, name) {
 			missing = append(missing, name)
 		}
 		if example == "" {
-			example = i.module + "." + i.name
+			example = i.Module + "." + i.Name
 		}
 	}
 	if len(missing) == 0 {
@@ -93,7 +94,7 @@ func (m *binaryModule) checkGrants(granted []abi.Grant) error {
 	return fmt.Errorf("import %s needs a capability: add %s to allow: %w", example, strings.Join(missing, ", "), abi.EPERM)
 }
 
-func (m *binaryModule) checkExports() error {
+func (m outline) checkExports() error {
 	for i := range abi.Exports {
 		h := &abi.Exports[i]
 		e, ok := m.export(h.Name)
@@ -103,15 +104,15 @@ func (m *binaryModule) checkExports() error {
 		if !ok {
 			continue
 		}
-		got, known := m.signatureOf(e.index)
-		if e.kind != kindFunction || !known || !got.matches(&h.Func) {
-			return fmt.Errorf("export %s: wrong signature %s, want %s", h.Name, got, signatureOf(&h.Func))
+		got, known := m.TypeOf(e.Index)
+		if e.Kind != wasm.KindFunction || !known || !got.Equal(typeOf(&h.Func)) {
+			return fmt.Errorf("export %s: wrong signature %s, want %s", h.Name, got, typeOf(&h.Func))
 		}
 	}
 	return nil
 }
 
-func (m *binaryModule) missing(name string) error {
+func (m outline) missing(name string) error {
 	_, reactor := m.export("_initialize")
 	if _, command := m.export("_start"); command && !reactor {
 		return errors.New("a command, not a reactor: build with -buildmode=c-shared (Go), crate-type cdylib (Rust) or -mexec-model=reactor (C)")
@@ -119,74 +120,43 @@ func (m *binaryModule) missing(name string) error {
 	return fmt.Errorf("export %s is missing: not a strategy for rocksnap", name)
 }
 
-func (m *binaryModule) export(name string) (exportEntry, bool) {
-	i := slices.IndexFunc(m.exports, func(e exportEntry) bool { return e.name == name })
+func (m outline) export(name string) (wasm.Export, bool) {
+	i := slices.IndexFunc(m.Exports, func(e wasm.Export) bool { return e.Name == name })
 	if i < 0 {
-		return exportEntry{}, false
+		return wasm.Export{}, false
 	}
-	return m.exports[i], true
+	return m.Exports[i], true
 }
 
 // checkTables bounds what the limit of the linear memory does not cover. Growing
 // a table takes reference types, which are off.
-func (m *binaryModule) checkTables() error {
-	for _, need := range m.tables {
-		if need > maxTable {
-			return fmt.Errorf("has a table of %d entries, at most %d are allowed: %w", need, maxTable, abi.EQUOTA)
+func (m outline) checkTables(limit int) error {
+	for _, need := range m.Tables {
+		if int64(need) > int64(limit) {
+			return fmt.Errorf("has a table of %d entries, at most %d are allowed: %w", need, limit, abi.EQUOTA)
 		}
 	}
 	return nil
 }
 
-func (m *binaryModule) checkMemory(limit int64) error {
-	if e, ok := m.export("memory"); !ok || e.kind != kindMemory || len(m.memories) != 1 {
+func (m outline) checkMemory(limit int64) error {
+	if e, ok := m.export("memory"); !ok || e.Kind != wasm.KindMemory || len(m.Memories) != 1 {
 		return errors.New("export memory is missing: a module has one memory and exports it")
 	}
-	if need := int64(m.memories[0]) * pageSize; need > limit {
+	if need := int64(m.Memories[0]) * pageSize; need > limit {
 		return fmt.Errorf("needs %d KiB of memory to start, limits.memory allows %d KiB: %w", need>>10, limit>>10, abi.EQUOTA)
 	}
 	return nil
 }
 
-// signatureOf is the type of a function of the ABI.
-func signatureOf(f *abi.Func) signature {
-	var s signature
+// typeOf is the type of a function of the ABI.
+func typeOf(f *abi.Func) wasm.FuncType {
+	var t wasm.FuncType
 	for _, p := range f.Params {
-		s.params = append(s.params, p.Type)
+		t.Params = append(t.Params, wasm.ValueType(p.Type))
 	}
 	if f.Result != abi.None {
-		s.results = []abi.Type{f.Result}
+		t.Results = []wasm.ValueType{wasm.ValueType(f.Result)}
 	}
-	return s
-}
-
-func (s signature) matches(f *abi.Func) bool {
-	want := signatureOf(f)
-	return slices.Equal(s.params, want.params) && slices.Equal(s.results, want.results)
-}
-
-// String writes the type as in WebAssembly's text format.
-func (s signature) String() string {
-	names := func(types []abi.Type) string {
-		var words []string
-		for _, t := range types {
-			words = append(words, typeName(t))
-		}
-		return "(" + strings.Join(words, " ") + ")"
-	}
-	return names(s.params) + " -> " + names(s.results)
-}
-
-func typeName(t abi.Type) string {
-	switch t {
-	case abi.I32:
-		return "i32"
-	case abi.I64:
-		return "i64"
-	case 0x7d:
-		return "f32"
-	case 0x7c:
-		return "f64"
-	}
-	return fmt.Sprintf("%#x", byte(t))
+	return t
 }

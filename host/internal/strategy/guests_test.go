@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
 // scratch holds what the tests share: built guests and their compiled code.
@@ -81,13 +82,13 @@ func newInstanceOf(t testing.TB, m *Module) *Instance {
 // wat is a module put together by hand: every export runs the same few
 // instructions. Zero values stand for those of a module that loads.
 type wat struct {
-	imports []importEntry // functions, with typeIndex unused
-	types   []signature   // of the imports
-	body    []byte        // instructions that leave an i32
-	pages   uint32        // of memory; 0 is one page
-	table   uint32        // entries of a table of functions; 0 for no table
-	without string        // an export that is left out
-	extra   []exportEntry
+	imports []wasm.Import   // functions, with typeIndex unused
+	types   []wasm.FuncType // of the imports
+	body    []byte          // instructions that leave an i32
+	pages   uint32          // of memory; 0 is one page
+	table   uint32          // entries of a table of functions; 0 for no table
+	without string          // an export that is left out
+	extra   []wasm.Export
 	version uint32
 }
 
@@ -107,7 +108,7 @@ func calling(f *abi.Func, args ...uint32) wat {
 	if f.Result == abi.None {
 		body = append(body, 0x41, 0)
 	}
-	return wat{imports: []importEntry{{module: abi.ImportModule, name: f.Name}}, types: []signature{signatureOf(f)}, body: body}
+	return wat{imports: []wasm.Import{{Module: abi.ImportModule, Name: f.Name}}, types: []wasm.FuncType{typeOf(f)}, body: body}
 }
 
 // reporting returns a module whose exports report progress, and then do what those
@@ -142,7 +143,7 @@ func appendSigned(out []byte, value uint32) []byte {
 
 // assemble writes the module down.
 func (w wat) assemble() []byte {
-	types := append(slices.Clone(w.types), signature{results: []abi.Type{abi.I32}}, signature{params: []abi.Type{abi.I32, abi.I64}, results: []abi.Type{abi.I32}})
+	types := append(slices.Clone(w.types), wasm.FuncType{Results: []wasm.ValueType{wasm.I32}}, wasm.FuncType{Params: []wasm.ValueType{wasm.I32, wasm.I64}, Results: []wasm.ValueType{wasm.I32}})
 	nullary, notify := uint64(len(w.types)), uint64(len(w.types)+1)
 	version := w.version
 	if version == 0 {
@@ -150,10 +151,10 @@ func (w wat) assemble() []byte {
 	}
 	var sigs, imports, funcs, exports, code [][]byte
 	for _, s := range types {
-		sigs = append(sigs, slices.Concat([]byte{0x60}, types1(s.params), types1(s.results)))
+		sigs = append(sigs, slices.Concat([]byte{0x60}, types1(s.Params), types1(s.Results)))
 	}
 	for n, i := range w.imports {
-		imports = append(imports, slices.Concat(text(i.module), text(i.name), []byte{i.kind}, uleb(uint64(n))))
+		imports = append(imports, slices.Concat(text(i.Module), text(i.Name), []byte{byte(i.Kind)}, uleb(uint64(n))))
 	}
 	for n, h := range abi.Exports {
 		index, body := nullary, w.body
@@ -167,29 +168,29 @@ func (w wat) assemble() []byte {
 		body = slices.Concat([]byte{0}, body, []byte{0x0b})
 		code = append(code, append(uleb(uint64(len(body))), body...))
 		if h.Name != w.without {
-			exports = append(exports, slices.Concat(text(h.Name), []byte{kindFunction}, uleb(uint64(n+len(w.imports)))))
+			exports = append(exports, slices.Concat(text(h.Name), []byte{byte(wasm.KindFunction)}, uleb(uint64(n+len(w.imports)))))
 		}
 	}
 	if w.without != "memory" {
-		exports = append(exports, append(text("memory"), kindMemory, 0))
+		exports = append(exports, append(text("memory"), byte(wasm.KindMemory), 0))
 	}
 	for _, e := range w.extra {
-		exports = append(exports, slices.Concat(text(e.name), []byte{e.kind}, uleb(uint64(e.index))))
+		exports = append(exports, slices.Concat(text(e.Name), []byte{byte(e.Kind)}, uleb(uint64(e.Index))))
 	}
 	var tables [][]byte
 	if w.table > 0 {
 		tables = append(tables, append([]byte{0x70, 0}, uleb(uint64(w.table))...))
 	}
 	memory := [][]byte{append([]byte{0}, uleb(uint64(max(w.pages, 1)))...)}
-	return slices.Concat([]byte(magic), sectionOf(sectionType, sigs), sectionOf(sectionImport, imports), sectionOf(sectionFunction, funcs),
-		sectionOf(sectionTable, tables), sectionOf(sectionMemory, memory), sectionOf(sectionExport, exports), sectionOf(10, code))
+	return slices.Concat([]byte("\x00asm\x01\x00\x00\x00"), sectionOf(1, sigs), sectionOf(2, imports), sectionOf(3, funcs),
+		sectionOf(4, tables), sectionOf(5, memory), sectionOf(7, exports), sectionOf(10, code))
 }
 
 func uleb(v uint64) []byte { return binary.AppendUvarint(nil, v) }
 
 func text(s string) []byte { return append(uleb(uint64(len(s))), s...) }
 
-func types1(list []abi.Type) []byte {
+func types1(list []wasm.ValueType) []byte {
 	out := uleb(uint64(len(list)))
 	for _, t := range list {
 		out = append(out, byte(t))

@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
 // handler is the host's side of a function of the ABI. It returns what the guest
@@ -31,8 +32,8 @@ func offer(ctx context.Context, r wazero.Runtime) error {
 		if !ok {
 			return fmt.Errorf("%s: %w", f.Name, abi.ENOSYS)
 		}
-		s := signatureOf(f)
-		b.NewFunctionBuilder().WithGoModuleFunction(adapt(f, h), valueTypes(s.params), valueTypes(s.results)).Export(f.Name)
+		t := typeOf(f)
+		b.NewFunctionBuilder().WithGoModuleFunction(adapt(f, h), valueTypes(t.Params), valueTypes(t.Results)).Export(f.Name)
 	}
 	_, err := b.Instantiate(ctx)
 	return err
@@ -53,7 +54,7 @@ func adapt(f *abi.Func, h handler) api.GoModuleFunc {
 	}
 }
 
-func valueTypes(types []abi.Type) []api.ValueType {
+func valueTypes(types []wasm.ValueType) []api.ValueType {
 	list := make([]api.ValueType, len(types))
 	for n, t := range types {
 		list[n] = api.ValueType(t)

@@ -3,7 +3,6 @@ package strategy
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
 // MetadataSection is the custom section in which a module describes itself.
@@ -26,7 +26,7 @@ type Info struct {
 	Version      string          `json:"version"`
 	License      string          `json:"license,omitempty"`
 	Source       string          `json:"source,omitempty"`
-	Imports      []string        `json:"imports"` // module.name, in the module's order
+	Imports      []string        `json:"imports"` // module.Name, in the module's order
 	Exports      []string        `json:"exports"`
 	Capabilities []abi.Grant     `json:"capabilities"`  // grants that the imports need
 	MemoryPages  uint32          `json:"memory_pages"`  // initial memory, in pages of 64 KiB
@@ -45,12 +45,12 @@ type metadata struct {
 // Inspect describes a module. It runs no code, and accepts modules that [Load]
 // would refuse; it fails on a file that is no WebAssembly module and on metadata
 // that is not JSON.
-func Inspect(wasm []byte) (Info, error) {
-	m, err := parse(wasm)
+func Inspect(file []byte) (Info, error) {
+	m, err := wasm.Parse(file)
 	if err != nil {
 		return Info{}, fmt.Errorf("inspect module: %w", err)
 	}
-	info := Info{SHA256: digest(wasm), Size: len(wasm), Imports: []string{}, Exports: []string{}}
+	info := Info{SHA256: digest(file), Size: len(file), Imports: []string{}, Exports: []string{}}
 	info.describe(m)
 	if err := info.readMetadata(m); err != nil {
 		return Info{}, fmt.Errorf("inspect module: %w", err)
@@ -58,47 +58,46 @@ func Inspect(wasm []byte) (Info, error) {
 	return info, nil
 }
 
-func (info *Info) describe(m *binaryModule) {
+func (info *Info) describe(m *wasm.Module) {
 	needs := make(map[abi.Grant]bool)
-	for _, i := range m.imports {
-		info.Imports = append(info.Imports, i.module+"."+i.name)
-		if strings.HasPrefix(i.module, "rocksnap_") {
-			info.ABI = i.module
+	for _, i := range m.Imports {
+		info.Imports = append(info.Imports, i.Module+"."+i.Name)
+		if strings.HasPrefix(i.Module, "rocksnap_") {
+			info.ABI = i.Module
 		}
-		if f, ok := lookup(i.name); ok && i.module == abi.ImportModule && f.Grant != "" {
+		if f, ok := lookup(i.Name); ok && i.Module == abi.ImportModule && f.Grant != "" {
 			needs[f.Grant] = true
 		}
 	}
-	for _, e := range m.exports {
-		info.Exports = append(info.Exports, e.name)
+	for _, e := range m.Exports {
+		info.Exports = append(info.Exports, e.Name)
 	}
 	info.Capabilities = slices.DeleteFunc(slices.Clone(abi.Grants), func(g abi.Grant) bool { return !needs[g] })
-	if len(m.memories) > 0 {
-		info.MemoryPages = m.memories[0]
+	if len(m.Memories) > 0 {
+		info.MemoryPages = m.Memories[0]
 	}
 }
 
-func (info *Info) readMetadata(m *binaryModule) error {
-	for _, s := range m.sections {
-		if !s.isCustom || s.custom != MetadataSection {
-			continue
-		}
-		var meta metadata
-		if err := json.Unmarshal(s.content, &meta); err != nil {
-			return fmt.Errorf("read section %s: %w", MetadataSection, err)
-		}
-		info.Name, info.Version = meta.Name, meta.Version
-		info.License, info.Source = meta.License, meta.Source
-		info.ConfigSchema = meta.ConfigSchema
+func (info *Info) readMetadata(m *wasm.Module) error {
+	content := m.Custom(MetadataSection)
+	if content == nil {
+		return nil
 	}
+	var meta metadata
+	if err := json.Unmarshal(content, &meta); err != nil {
+		return fmt.Errorf("read section %s: %w", MetadataSection, err)
+	}
+	info.Name, info.Version = meta.Name, meta.Version
+	info.License, info.Source = meta.License, meta.Source
+	info.ConfigSchema = meta.ConfigSchema
 	return nil
 }
 
 // Annotate returns a copy of a module that carries metadata, a JSON object, in
 // its [MetadataSection], in place of any that it had. The result depends on
 // nothing but the arguments.
-func Annotate(wasm []byte, metadata json.RawMessage) ([]byte, error) {
-	m, err := parse(wasm)
+func Annotate(file []byte, metadata json.RawMessage) ([]byte, error) {
+	m, err := wasm.Parse(file)
 	if err != nil {
 		return nil, fmt.Errorf("annotate module: %w", err)
 	}
@@ -109,17 +108,7 @@ func Annotate(wasm []byte, metadata json.RawMessage) ([]byte, error) {
 	if !bytes.HasPrefix(text.Bytes(), []byte("{")) {
 		return nil, errors.New("annotate module: metadata is not a JSON object")
 	}
-	out := []byte(magic)
-	for _, s := range m.sections {
-		if !s.isCustom || s.custom != MetadataSection {
-			out = append(out, wasm[s.start:s.end]...)
-		}
-	}
-	body := binary.AppendUvarint(nil, uint64(len(MetadataSection)))
-	body = append(append(body, MetadataSection...), text.Bytes()...)
-	out = append(out, sectionCustom)
-	out = binary.AppendUvarint(out, uint64(len(body)))
-	return append(out, body...), nil
+	return wasm.Annotate(file, m, MetadataSection, text.Bytes()), nil
 }
 
 func digest(wasm []byte) string {

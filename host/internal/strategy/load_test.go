@@ -16,13 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
 func TestLoadRefuses(t *testing.T) {
-	imports := func(module, name string, s signature) wat {
-		return wat{imports: []importEntry{{module: module, name: name}}, types: []signature{s}, body: returnZero}
+	imports := func(module, name string, s wasm.FuncType) wat {
+		return wat{imports: []wasm.Import{{Module: module, Name: name}}, types: []wasm.FuncType{s}, body: returnZero}
 	}
-	i32 := signature{results: []abi.Type{abi.I32}}
+	i32 := wasm.FuncType{Results: []wasm.ValueType{wasm.I32}}
 	sound := wat{body: returnZero}.assemble()
 	for want, wasm := range map[string][]byte{
 		"not a WebAssembly module":      []byte("#!/bin/sh\nexit 0\n"),
@@ -37,7 +38,7 @@ func TestLoadRefuses(t *testing.T) {
 		"export rocksnap_prepare is missing":                                            wat{body: returnZero, without: "rocksnap_prepare"}.assemble(),
 		"export memory is missing":                                                      wat{body: returnZero, without: "memory"}.assemble(),
 		"a command, not a reactor: build with -buildmode=c-shared": wat{body: returnZero, without: "rocksnap_init",
-			extra: []exportEntry{{name: "_start"}}}.assemble(),
+			extra: []wasm.Export{{Name: "_start"}}}.assemble(),
 		"needs 65600 KiB of memory to start, limits.memory allows 65536 KiB":     wat{body: returnZero, pages: 1025}.assemble(),
 		"has a table of 65537 entries, at most 65536 are allowed: limit reached": wat{body: returnZero, table: 1<<16 + 1}.assemble(),
 		`feature "reference-types" is disabled`:                                  wat{body: growTable, table: 1}.assemble(),
@@ -55,15 +56,15 @@ func TestTableIsAccepted(t *testing.T) {
 }
 
 func TestImportedMemoryIsRefused(t *testing.T) {
-	m := binaryModule{imports: []importEntry{{module: abi.ImportModule, name: "memory", kind: kindMemory}}}
-	assert.EqualError(t, m.check(&Options{}), "import rocksnap_v1.memory: only functions can be imported, this is a memory")
+	m := wasm.Module{Imports: []wasm.Import{{Module: abi.ImportModule, Name: "memory", Kind: wasm.KindMemory}}}
+	assert.EqualError(t, outline{&m}.check(&Options{}), "import rocksnap_v1.memory: only functions can be imported, this is a memory")
 }
 
 func TestWrongExportSignatureIsRefused(t *testing.T) {
-	m, err := parse(wat{body: returnZero}.assemble())
+	m, err := wasm.Parse(wat{body: returnZero}.assemble())
 	require.NoError(t, err)
-	m.exports[1].index = 4 // rocksnap_init gets the type of rocksnap_notify
-	assert.EqualError(t, m.check(&Options{Limits: Limits{}.orDefaults()}), "export rocksnap_init: wrong signature (i32 i64) -> (i32), want () -> (i32)")
+	m.Exports[1].Index = 4 // rocksnap_init gets the type of rocksnap_notify
+	assert.EqualError(t, outline{m}.check(&Options{Limits: Limits{}.orDefaults()}), "export rocksnap_init: wrong signature (i32 i64) -> (i32), want () -> (i32)")
 }
 
 // TestGoGuestImportsOnlyWhatItUses is what makes grants mean something for
@@ -218,12 +219,12 @@ func FuzzInspect(f *testing.F) {
 	f.Add(annotated)
 	f.Add(annotated[:len(annotated)-5])
 	f.Add([]byte("\x00asm\x0d\x00\x01\x00"))
-	f.Fuzz(func(t *testing.T, wasm []byte) {
-		before, err := Inspect(wasm)
+	f.Fuzz(func(t *testing.T, file []byte) {
+		before, err := Inspect(file)
 		if err != nil {
 			return
 		}
-		annotated, err := Annotate(wasm, json.RawMessage(`{"name":"fuzz"}`))
+		annotated, err := Annotate(file, json.RawMessage(`{"name":"fuzz"}`))
 		require.NoError(t, err)
 		after, err := Inspect(annotated)
 		require.NoError(t, err)
@@ -233,8 +234,8 @@ func FuzzInspect(f *testing.F) {
 		again, err := Annotate(annotated, json.RawMessage(`{"name":"fuzz"}`))
 		require.NoError(t, err)
 		assert.Equal(t, annotated, again)
-		if outline, err := parse(wasm); err == nil {
-			_ = outline.check(&Options{Limits: Limits{}.orDefaults()}) // must not panic
+		if m, err := wasm.Parse(file); err == nil {
+			_ = outline{m}.check(&Options{Limits: Limits{}.orDefaults()}) // must not panic
 		}
 	})
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
 const pageSize = 64 << 10
@@ -31,19 +32,29 @@ const pageSize = 64 << 10
 // Limits bound what one instance may use. A zero field stands for its default.
 type Limits struct {
 	Memory   int64         // bytes of linear memory, in whole pages of 64 KiB; default 64 MiB
+	Stack    int64         // bytes of native stack; default 16 MiB
+	Table    int           // entries of a table; default 65,536
+	Compile  time.Duration // for compiling the module; default 2 min
 	Prepare  time.Duration // for prepare, while writers may be waiting; default 10 s
 	Snapshot time.Duration // for snapshot, and for restore; default 24 h
 	Control  time.Duration // for start, init and notify; default 30 s
 	Grace    time.Duration // from a cancel or deadline to the kill; default 2 s
+	Calls    int           // calls of the host per second, beyond which the guest is slowed down; default 200,000
+	Handles  int           // scans and streams open at a time; default 64, which is the most
 	LogBytes int           // bytes of log lines; default 256 KiB
 }
 
 func (l Limits) orDefaults() Limits {
 	set(&l.Memory, 64<<20)
+	set(&l.Stack, 16<<20)
+	set(&l.Table, 1<<16)
+	set(&l.Compile, 2*time.Minute)
 	set(&l.Prepare, 10*time.Second)
 	set(&l.Snapshot, 24*time.Hour)
 	set(&l.Control, 30*time.Second)
 	set(&l.Grace, 2*time.Second)
+	set(&l.Calls, 200_000)
+	set(&l.Handles, maxHandles)
 	set(&l.LogBytes, 256<<10)
 	return l
 }
@@ -70,13 +81,21 @@ type Options struct {
 	Limits   Limits
 	Grants   []abi.Grant // capabilities that the module may use; none by default
 	CacheDir string      // where compiled code is kept; "" compiles anew each time
+	Process  bool        // whether instances run in processes of their own
+	Budget   *Budget     // memory that all modules share; nil for no bound
 }
+
+// Budget bounds the linear memory of all instances that share it.
+type Budget struct{ limit int64 }
+
+// NewBudget returns a budget of bytes.
+func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
 // Module is a checked and compiled strategy. It may be used by several
 // goroutines at once; each of its instances by one.
 type Module struct {
 	name     string
-	sha256   string
+	sha256   string // of the file, not of the code that was made of it
 	limits   Limits
 	grants   []abi.Grant
 	runtime  wazero.Runtime
@@ -89,20 +108,29 @@ type Module struct {
 // form, imports, exports, signatures and memory, and that o grants what it
 // imports ([abi.EPERM] when not). Compiling takes seconds for a large module
 // whose code is not in the cache, and stops when ctx ends.
-func Load(ctx context.Context, name string, wasm []byte, o Options) (*Module, error) {
+func Load(ctx context.Context, name string, file []byte, o Options) (*Module, error) {
 	o.Limits = o.Limits.orDefaults()
-	outline, err := parse(wasm)
+	m := &Module{name: name, sha256: digest(file), limits: o.Limits, grants: slices.Clone(o.Grants)}
+	code, err := prepare(file, &o)
 	if err == nil {
-		err = outline.check(&o)
+		err = m.compile(ctx, code, o.CacheDir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load strategy %q: %w", name, err)
 	}
-	m := &Module{name: name, sha256: digest(wasm), limits: o.Limits, grants: slices.Clone(o.Grants)}
-	if err := m.compile(ctx, wasm, o.CacheDir); err != nil {
-		return nil, fmt.Errorf("load strategy %q: %w", name, err)
-	}
 	return m, nil
+}
+
+// prepare checks a module and returns the code to compile.
+func prepare(file []byte, o *Options) (code []byte, err error) {
+	parsed, err := wasm.Parse(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := (outline{parsed}).check(o); err != nil {
+		return nil, err
+	}
+	return wasm.Instrument(file)
 }
 
 // features are those of WebAssembly 2.0, except for the one by which a table grows:
@@ -111,7 +139,7 @@ const features = api.CoreFeaturesV2 &^ api.CoreFeatureReferenceTypes
 
 // build makes a runtime of the module's own, so that no module can import what
 // is another's, and compiles in it.
-func (m *Module) build(ctx context.Context, wasm []byte, cache wazero.CompilationCache) error {
+func (m *Module) build(ctx context.Context, code []byte, cache wazero.CompilationCache) error {
 	config := wazero.NewRuntimeConfig().
 		WithCoreFeatures(features).
 		WithCloseOnContextDone(true).
@@ -130,7 +158,7 @@ func (m *Module) build(ctx context.Context, wasm []byte, cache wazero.Compilatio
 	// With a single worker the compiler does not look at ctx.
 	workers := experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0)))
 	var err error
-	m.compiled, err = m.runtime.CompileModule(workers, wasm)
+	m.compiled, err = m.runtime.CompileModule(workers, code)
 	return err
 }
 
