@@ -17,7 +17,6 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -35,11 +34,12 @@ type Config struct {
 	Database   Database
 	Repository Repository
 	Snapshot   Snapshot
+	Plugins    Plugins
 	Strategies map[string]Strategy // the tables of the file and the built-in strategies
 	Retention  Retention
 	KeyGroups  *KeyGroups // nil when keys have no key-group prefix
 
-	origins map[string]string // of the values that are not defaults, by key
+	origins map[string]string // of the values that are not defaults and of the file's tables, by key
 }
 
 // Database says which RocksDB database to snapshot.
@@ -53,33 +53,6 @@ type Snapshot struct {
 	Strategy  string // a key of [Config.Strategies]
 	Flush     Flush  // [FlushAuto] unless given
 	Preupload bool   // store files before the synchronous phase
-}
-
-// Strategy is the module of a strategy and what it may do and use.
-type Strategy struct {
-	Module        string          // file as written; the host searches for it
-	SHA256        string          // of the module, in lower-case hex; empty when not pinned
-	AllowUnpinned bool            // whether a module from anywhere may go without a pin
-	Allow         []string        // grants
-	Limits        Limits          // of one run
-	Config        json.RawMessage // the strategy's own table, as JSON with sorted keys
-}
-
-// Limits bound one run of a strategy.
-type Limits struct {
-	// Memory of the module, 16MiB to 1GiB. The default, 64MiB, is several times
-	// what a strategy written in Go needs for ten thousand files.
-	Memory Size
-
-	// Prepare is the deadline of the synchronous phase. The default, 10s, is
-	// far above a checkpoint's usual milliseconds, so that it ends a hanging
-	// strategy but not one on a busy disk; an application whose writers cannot
-	// wait that long sets less.
-	Prepare Duration
-
-	// Snapshot is the deadline of the asynchronous phase. The default, 24h,
-	// leaves room for terabytes over a slow link.
-	Snapshot Duration
 }
 
 // KeyGroups says that keys start with a big-endian key-group prefix.

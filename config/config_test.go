@@ -68,14 +68,22 @@ func TestSmallest(t *testing.T) {
 	assert.Equal(t, "orders", c.Repository.Name)
 	assert.Equal(t, 4, c.Repository.Transfer.Workers)
 	assert.Equal(t, Snapshot{Strategy: "native-full", Flush: FlushAuto}, c.Snapshot)
+	assert.Equal(t, Plugins{Memory: 1 << 30}, c.Plugins)
 	assert.Equal(t, Retention{Grace: Duration(time.Hour)}, c.Retention)
 	assert.Nil(t, c.KeyGroups)
 	assert.Equal(t, Builtin(), sortedKeys(c.Strategies))
 	assert.Equal(t, Strategy{
 		Module: "native-full.wasm",
 		Allow:  []string{"checkpoint", "upload"},
-		Limits: Limits{Memory: 64 << 20, Prepare: Duration(10 * time.Second), Snapshot: Duration(24 * time.Hour)},
-		Config: []byte("{}"),
+		Limits: Limits{
+			Memory: 64 << 20, Stack: 16 << 20, Table: 65536,
+			Compile: Duration(2 * time.Minute), Prepare: Duration(10 * time.Second), Snapshot: Duration(24 * time.Hour),
+			Control: Duration(30 * time.Second), Grace: Duration(2 * time.Second),
+			Calls: 200000, Handles: 64, Log: 256 << 10, State: 1 << 20,
+		},
+		Isolation: IsolationRuntime,
+		OnError:   OnError{Mode: Fail},
+		Config:    []byte("{}"),
 	}, c.Strategies["native-full"])
 }
 
@@ -126,7 +134,19 @@ func TestEverything(t *testing.T) {
 	incremental := c.Strategies["incremental"]
 	assert.Equal(t, strings.Repeat("0123456789abcdef", 4), incremental.SHA256)
 	assert.JSONEq(t, `{"full_every": 0}`, string(incremental.Config))
+	assert.Equal(t, Plugins{Memory: 2 << 30, Keys: []string{"ed25519:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}, RequireSignature: true}, c.Plugins)
+	assert.Equal(t, []string{"ed25519:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="}, incremental.Keys)
+	assert.Equal(t, IsolationProcess, incremental.Isolation)
+	assert.Equal(t, OnError{
+		Mode: Fallback, To: "redact", Attempts: 2, Backoff: Duration(5 * time.Second), BackoffLimit: Duration(2 * time.Minute),
+		TripAfter: 10, CoolDown: Duration(time.Hour),
+	}, incremental.OnError)
+	assert.Equal(t, Limits{
+		Memory: 128 << 20, Stack: 1 << 20, Table: 0, Compile: Duration(time.Second), Prepare: Duration(time.Second),
+		Snapshot: Duration(time.Hour), Control: Duration(time.Second), Grace: 0, Calls: 1000, Handles: 1, Log: 64 << 20, State: 0,
+	}, incremental.Limits)
 	redact := c.Strategies["redact"]
+	assert.Equal(t, "native-full", redact.OnError.To)
 	assert.Equal(t, "../modules/redact.wasm", redact.Module)
 	assert.True(t, redact.AllowUnpinned)
 	assert.Equal(t, []string{"scan", "stream"}, redact.Allow)

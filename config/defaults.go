@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/BurntSushi/toml"
 )
 
 // Grants lists what a strategy may be allowed. It repeats abi.Grants, so that
@@ -32,6 +30,7 @@ func defaults(path string) *Config {
 		Database:   Database{Mode: Own},
 		Repository: Repository{Transfer: Transfer{Workers: 4}},
 		Snapshot:   Snapshot{Flush: FlushAuto},
+		Plugins:    Plugins{Memory: 1 << 30},
 		Retention:  Retention{Grace: Duration(time.Hour)},
 		KeyGroups:  &KeyGroups{},
 	}
@@ -39,8 +38,10 @@ func defaults(path string) *Config {
 
 func defaultStrategy(name string) *Strategy {
 	s := &Strategy{
-		Limits: Limits{Memory: 64 << 20, Prepare: Duration(10 * time.Second), Snapshot: Duration(day)},
-		Config: json.RawMessage("{}"),
+		Isolation: IsolationRuntime,
+		OnError:   OnError{Mode: Fail},
+		Limits:    defaultLimits(),
+		Config:    json.RawMessage("{}"),
 	}
 	if grants, ok := builtin[name]; ok {
 		s.Module, s.Allow = name+".wasm", slices.Clone(grants)
@@ -98,8 +99,9 @@ func (l *loader) completeKeyGroups() {
 // that merely bears its name.
 func (l *loader) completeStrategy(name string, s *Strategy) {
 	s.SHA256 = strings.ToLower(s.SHA256)
+	l.completeOnError(name, &s.OnError)
 	_, ok := builtin[name]
-	if ok && s.Module != name+".wasm" && !l.given(toml.Key{"strategies", name, "allow"}) {
+	if ok && s.Module != name+".wasm" && !l.given(strategyKey(name, "allow")) {
 		s.Allow = nil
 	}
 }

@@ -42,12 +42,14 @@ func (c *Config) Effective() []Setting {
 var none = []string{`""`, "[]", "0", `"0s"`, `"0B"`, `"0B/s"`}
 
 // Where names a key for the errors of those who find its value wrong: in full,
-// after its origin unless the value is a default, as in
-// "rocksnap.toml:9: [snapshot] flush".
+// after its origin, as in "rocksnap.toml:9: [snapshot] flush". A value that is a
+// default has the origin of its table, and none where the file lacks that too.
 func (c *Config) Where(key ...string) string {
 	name := title(key, false)
-	if origin, given := c.origins[toml.Key(key).String()]; given {
-		return origin + ": " + name
+	for n := len(key); n >= section(key); n-- {
+		if origin, given := c.origins[toml.Key(key[:n]).String()]; given {
+			return origin + ": " + name
+		}
 	}
 	return name
 }
@@ -61,12 +63,17 @@ func (c *Config) effectiveFields() []field {
 	return fields
 }
 
-// Used lists the strategies that are chosen, or that the file or the environment
-// describes: all but the built-in ones that nobody asked for.
+// Used lists the strategies that are chosen, that the file or the environment
+// describes, or that another falls back to: all but the built-in ones that nobody
+// asked for.
 func (c *Config) Used() []string {
+	wanted := []string{c.Snapshot.Strategy}
+	for _, s := range c.Strategies {
+		wanted = append(wanted, s.OnError.To)
+	}
 	return slices.DeleteFunc(sortedKeys(c.Strategies), func(name string) bool {
 		s := c.Strategies[name]
-		return name != c.Snapshot.Strategy && builtin[name] != nil && !slices.ContainsFunc(s.fields(name), c.isGiven)
+		return !slices.Contains(wanted, name) && builtin[name] != nil && !slices.ContainsFunc(s.fields(name), c.isGiven)
 	})
 }
 

@@ -22,6 +22,9 @@ func (l *loader) override(env []string) {
 			fields[variable(f)] = f
 		}
 	}
+	for _, f := range l.short {
+		fields[variable(field{key: f.key[:len(f.key)-1]})] = f
+	}
 	l.variables = make(map[string]string)
 	for _, entry := range slices.Sorted(slices.Values(env)) {
 		name, text, _ := strings.Cut(entry, "=")

@@ -45,6 +45,9 @@ func (c *Config) fields() []field {
 		{dotted("snapshot.strategy"), &c.Snapshot.Strategy},
 		{dotted("snapshot.flush"), &c.Snapshot.Flush},
 		{dotted("snapshot.preupload"), &c.Snapshot.Preupload},
+		{dotted("plugins.memory"), &c.Plugins.Memory},
+		{dotted("plugins.keys"), &c.Plugins.Keys},
+		{dotted("plugins.require_signature"), &c.Plugins.RequireSignature},
 		{dotted("retention.keep_last"), &c.Retention.KeepLast},
 		{dotted("retention.keep_hourly"), &c.Retention.KeepHourly},
 		{dotted("retention.keep_daily"), &c.Retention.KeepDaily},
@@ -64,25 +67,26 @@ func (c *Config) fields() []field {
 }
 
 func (s *Strategy) fields(name string) []field {
-	key := func(tail ...string) toml.Key { return append(toml.Key{"strategies", name}, tail...) }
-	return []field{
-		{key("module"), &s.Module},
-		{key("sha256"), &s.SHA256},
-		{key("allow_unpinned"), &s.AllowUnpinned},
-		{key("allow"), &s.Allow},
-		{key("limits", "memory"), &s.Limits.Memory},
-		{key("limits", "prepare"), &s.Limits.Prepare},
-		{key("limits", "snapshot"), &s.Limits.Snapshot},
-		{key("config"), &s.Config},
+	fields := []field{
+		{strategyKey(name, "module"), &s.Module},
+		{strategyKey(name, "sha256"), &s.SHA256},
+		{strategyKey(name, "keys"), &s.Keys},
+		{strategyKey(name, "allow_unpinned"), &s.AllowUnpinned},
+		{strategyKey(name, "allow"), &s.Allow},
+		{strategyKey(name, "isolation"), &s.Isolation},
 	}
+	fields = append(fields, s.OnError.fields(name)...)
+	fields = append(fields, s.Limits.fields(name)...)
+	return append(fields, field{strategyKey(name, "config"), &s.Config})
+}
+
+func strategyKey(name string, tail ...string) toml.Key {
+	return append(toml.Key{"strategies", name}, tail...)
 }
 
 // title renders a key for people, with the table that it stands under.
 func title(key toml.Key, isTable bool) string {
-	section := 1
-	if key[0] == "strategies" {
-		section = 2
-	}
+	section := section(key)
 	switch {
 	case len(key) > section:
 		return "[" + key[:section].String() + "] " + key[section:].String()
@@ -90,6 +94,15 @@ func title(key toml.Key, isTable bool) string {
 		return "[" + key.String() + "]"
 	}
 	return key.String()
+}
+
+// section returns how much of a key names the table that people would write it
+// under.
+func section(key toml.Key) int {
+	if key[0] == "strategies" {
+		return 2
+	}
+	return 1
 }
 
 // set stores a value, as the TOML library decodes it, in a field.

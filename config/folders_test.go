@@ -76,5 +76,16 @@ func TestWhere(t *testing.T) {
 	assert.Equal(t, "rocksnap.toml:4: [snapshot] strategy", c.Where("snapshot", "strategy"))
 	assert.Equal(t, "rocksnap.toml:6: [strategies.incremental] config", c.Where("strategies", "incremental", "config"))
 	assert.Equal(t, "environment ROCKSNAP_STRATEGIES_INCREMENTAL_MODULE: [strategies.incremental] module", c.Where("strategies", "incremental", "module"))
+	assert.Equal(t, "rocksnap.toml:5: [strategies.incremental] allow", c.Where("strategies", "incremental", "allow"), "a default has the line of its table")
 	assert.Equal(t, "[strategies.canonical] module", c.Where("strategies", "canonical", "module"))
+}
+
+func TestWhereInTables(t *testing.T) {
+	c, err := Parse("rocksnap.toml", minimal("[plugins]\n\n[strategies.incremental]\non_error = \"retry\"\nlimits = { stack = \"1MiB\" }\n"), nil)
+	require.NoError(t, err)
+	assert.Equal(t, "rocksnap.toml:5: [plugins] memory", c.Where("plugins", "memory"))
+	assert.Equal(t, "rocksnap.toml:8: [strategies.incremental] on_error.mode", c.Where("strategies", "incremental", "on_error", "mode"))
+	assert.Equal(t, "rocksnap.toml:8: [strategies.incremental] on_error.to", c.Where("strategies", "incremental", "on_error", "to"))
+	assert.Equal(t, "rocksnap.toml:9: [strategies.incremental] limits.memory", c.Where("strategies", "incremental", "limits", "memory"))
+	assert.Equal(t, "[retention] grace", c.Where("retention", "grace"))
 }

@@ -128,6 +128,7 @@ type loader struct {
 	strategies map[string]*Strategy
 	schema     []field
 	index      map[string]field // the schema by key
+	short      map[string]field // by the key of a table, the field in it for which a plain string may stand
 	tables     map[string]bool  // every table that the schema knows
 	problems   Errors
 	bad        map[string]bool   // keys of which a problem has been reported
@@ -184,6 +185,10 @@ func (l *loader) prepare(tree map[string]any) {
 			l.tables[f.key[:n].String()] = true
 		}
 	}
+	l.short = make(map[string]field)
+	for name := range l.strategies {
+		l.short[strategyKey(name, onError).String()] = l.index[strategyKey(name, onError, "mode").String()]
+	}
 }
 
 // walk stores what a table holds.
@@ -191,20 +196,35 @@ func (l *loader) walk(table toml.Key, tree map[string]any) {
 	for _, name := range sortedKeys(tree) {
 		key := append(table[:len(table):len(table)], name)
 		value := tree[name]
+		origin := fmt.Sprintf("%s:%d", l.file, l.placeOf(key).line)
 		if f, ok := l.index[key.String()]; ok {
-			l.store(f, value, fmt.Sprintf("%s:%d", l.file, l.placeOf(key).line))
-			continue
-		}
-		if !l.tables[key.String()] {
+			l.store(f, value, origin)
+		} else if l.tables[key.String()] {
+			l.config.setOrigin(key.String(), origin)
+			l.enter(key, value, origin)
+		} else {
 			l.unknown(key, value)
-			continue
 		}
-		inner, err := as[map[string]any](value)
-		if err != nil {
-			l.refused(key, err)
-			continue
-		}
+	}
+}
+
+// enter stores what a table holds, or the string that stands for one.
+func (l *loader) enter(key toml.Key, value any, origin string) {
+	f, short := l.short[key.String()]
+	inner, isTable := value.(map[string]any)
+	_, isText := value.(string)
+	switch {
+	case isTable:
 		l.walk(key, inner)
+	case short && isText:
+		l.config.setOrigin(f.key.String(), origin)
+		if err := set(f.target, value); err != nil {
+			l.refused(key, err)
+		}
+	case short:
+		l.refused(key, refuse("must be a string or a table, not %s", kindOf(value)))
+	default:
+		l.refused(key, refuse("must be a table, not %s", kindOf(value)))
 	}
 }
 

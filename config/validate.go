@@ -51,6 +51,7 @@ func (l *loader) check() {
 	l.checkFlush()
 	l.checkRetention()
 	l.checkKeyGroups()
+	l.checkPlugins()
 	for _, name := range sortedKeys(l.strategies) {
 		l.checkStrategy(name, l.strategies[name])
 	}
@@ -100,7 +101,7 @@ func (l *loader) checkKeyGroups() {
 var validSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 func (l *loader) checkStrategy(name string, s *Strategy) {
-	key := func(tail ...string) toml.Key { return append(toml.Key{"strategies", name}, tail...) }
+	key := func(tail ...string) toml.Key { return strategyKey(name, tail...) }
 	if !validName.MatchString(name) {
 		l.wrong(key(), "", "a name %s", nameRule)
 	}
@@ -117,26 +118,9 @@ func (l *loader) checkStrategy(name string, s *Strategy) {
 			l.wrong(key("allow"), didYouMean(nearest(grant, Grants())), "must be of %s, not %q", either(Grants()), grant)
 		}
 	}
-	l.checkLimits(key, s.Limits)
-}
-
-// The bounds of a module's memory: a Go program does not start with less, and a
-// strategy, through which no data flows in bulk, has no use for more.
-const (
-	minMemory Size = 16 << 20
-	maxMemory Size = 1 << 30
-)
-
-func (l *loader) checkLimits(key func(...string) toml.Key, limits Limits) {
-	if limits.Memory < minMemory || limits.Memory > maxMemory {
-		l.wrong(key("limits", "memory"), "", "must be %s to %s, not %s", minMemory, maxMemory, limits.Memory)
-	}
-	if limits.Prepare <= 0 {
-		l.wrong(key("limits", "prepare"), "", "must be longer than 0s")
-	}
-	if limits.Snapshot <= 0 {
-		l.wrong(key("limits", "snapshot"), "", "must be longer than 0s")
-	}
+	l.checkKeys(key("keys"), s.Keys)
+	l.checkOnError(name, s.OnError)
+	l.checkLimits(name, s.Limits)
 }
 
 // noStrategy says that a name is no strategy's, or nothing.
