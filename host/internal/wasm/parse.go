@@ -1,8 +1,8 @@
 // Package wasm reads and rewrites WebAssembly modules before any compiler or
 // engine sees them. It knows the binary format and nothing of rocksnap.
 //
-// [Parse] reads a module within limits, [Instrument] makes a copy that can be
-// stopped wherever it is, and [Annotate] replaces a custom section. Section
+// [Parse] reads a module, [Check] holds it to limits, [Instrument] makes a copy that
+// can be stopped wherever it is, and [Annotate] replaces a custom section. Section
 // numbers in comments are those of the WebAssembly Core Specification 2.0.
 package wasm
 
@@ -18,14 +18,24 @@ const (
 	magic        = "\x00asm\x01\x00\x00\x00"
 	magicMinimum = 4 // "\0asm", which components start with too
 
-	sectionCustom   = 0
-	sectionType     = 1
-	sectionImport   = 2
-	sectionFunction = 3
-	sectionTable    = 4
-	sectionMemory   = 5
-	sectionExport   = 7
+	sectionCustom    = 0
+	sectionType      = 1
+	sectionImport    = 2
+	sectionFunction  = 3
+	sectionTable     = 4
+	sectionMemory    = 5
+	sectionGlobal    = 6
+	sectionExport    = 7
+	sectionStart     = 8
+	sectionElement   = 9
+	sectionCode      = 10
+	sectionData      = 11
+	sectionDataCount = 12
 )
+
+// order is in which sections come (5.5.2); custom ones come anywhere.
+var order = []byte{sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionGlobal,
+	sectionExport, sectionStart, sectionElement, sectionDataCount, sectionCode, sectionData}
 
 // Kind is what an import or export is.
 type Kind byte
@@ -53,6 +63,10 @@ const (
 	I64 ValueType = 0x7e
 	F32 ValueType = 0x7d
 	F64 ValueType = 0x7c
+
+	v128      ValueType = 0x7b
+	funcref   ValueType = 0x70
+	externref ValueType = 0x6f
 )
 
 // String returns the name of a number type, else the byte.
@@ -108,8 +122,18 @@ type Module struct {
 	Exports   []Export
 	Tables    []uint32 // initial size of each table that the module defines, in entries
 	Memories  []uint32 // initial size of each memory that the module defines, in pages
+	Globals   int      // that the module defines, as are
+	Elements  int      // and
+	Data      int      // segments
+	Bodies    []Body   // of each function that the module defines
 	Sections  []Section
+
+	refers  references
+	passive bool // whether there are elements that are not active
 }
+
+// Body is where the locals and the code of a function lie in the file.
+type Body struct{ Start, End int }
 
 // Section is a section of a module: where it starts, header and all, and ends.
 type Section struct {
@@ -120,6 +144,9 @@ type Section struct {
 }
 
 // Parse reads a module's outline, and says what to do about a file that is none.
+// It takes memory in proportion to the file's size, whatever counts the file
+// claims, and leaves no byte unread but those of the functions' bodies, which
+// [Check] reads.
 func Parse(wasm []byte) (*Module, error) {
 	if len(wasm) < len(magic) || string(wasm[:magicMinimum]) != magic[:magicMinimum] {
 		return nil, errors.New("not a WebAssembly module")
@@ -132,38 +159,79 @@ func Parse(wasm []byte) (*Module, error) {
 	}
 	m := new(Module)
 	r := &reader{data: wasm, at: len(magic)}
-	for r.err == nil && r.at < len(wasm) {
-		m.readSection(r)
+	for last := -1; r.err == nil && r.at < len(wasm); {
+		s := m.readSection(r)
+		place := slices.Index(order, s.ID)
+		if s.ID != sectionCustom && place <= last {
+			r.fail(fmt.Errorf("module has section %d twice, out of order, or unknown to WebAssembly 2.0", s.ID))
+		}
+		last = max(last, place)
+	}
+	if r.err == nil && len(m.Functions) != len(m.Bodies) {
+		r.fail(fmt.Errorf("module declares %d functions and has %d", len(m.Functions), len(m.Bodies)))
 	}
 	return m, r.err
 }
 
-func (m *Module) readSection(r *reader) {
+func (m *Module) readSection(r *reader) Section {
 	s := Section{Start: r.at}
 	s.ID = r.byte()
-	body := &reader{data: r.bytes(r.u32())}
+	content := r.bytes(r.u32())
 	s.End = r.at
-	switch s.ID {
-	case sectionCustom:
+	body := &reader{data: r.data[:s.End], at: s.End - len(content)}
+	if s.ID == sectionCustom {
 		s.Custom = body.name()
-		s.Content = body.data[body.at:]
-	case sectionType:
-		m.Types = vector(body, (*reader).funcType)
-	case sectionImport:
-		m.Imports = vector(body, (*reader).importEntry)
-	case sectionFunction:
-		m.Functions = vector(body, (*reader).u32)
-	case sectionTable:
-		m.Tables = vector(body, (*reader).table)
-	case sectionMemory:
-		m.Memories = vector(body, (*reader).limits)
-	case sectionExport:
-		m.Exports = vector(body, (*reader).exportEntry)
+		s.Content = body.bytes(uint32(s.End - body.at))
+	} else {
+		m.readContent(s.ID, body)
+		body.end(fmt.Sprintf("section %d", s.ID))
+		m.refers = m.refers.or(body.refers)
+		m.passive = m.passive || body.passive
 	}
 	if r.err == nil {
 		r.err = body.err
 	}
 	m.Sections = append(m.Sections, s)
+	return s
+}
+
+func (m *Module) readContent(section byte, r *reader) {
+	switch section {
+	case sectionType:
+		m.Types = vector(r, (*reader).funcType)
+	case sectionImport:
+		m.Imports = vector(r, (*reader).importEntry)
+	case sectionFunction:
+		m.Functions = vector(r, (*reader).u32)
+	case sectionTable:
+		m.Tables = vector(r, (*reader).tableType)
+	case sectionMemory:
+		m.Memories = vector(r, (*reader).limits)
+	case sectionGlobal:
+		m.Globals = r.each(r.globalEntry)
+	case sectionExport:
+		m.Exports = vector(r, (*reader).exportEntry)
+	case sectionStart:
+		r.function()
+	case sectionDataCount:
+		r.u32()
+	case sectionElement:
+		m.Elements = r.each(r.element)
+	case sectionCode:
+		m.Bodies = vector(r, (*reader).body)
+	case sectionData:
+		m.Data = r.each(r.segment)
+	}
+}
+
+// count returns how many things of a kind the module imports.
+func (m *Module) count(k Kind) (n int) {
+	for _, i := range m.Imports {
+		if i.Kind == k {
+			n++
+		}
+	}
+	return n
 }
 
 // TypeOf returns the type of a function by its index; imports come first.
