@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"context"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -129,17 +130,27 @@ func stateGet(i *Instance, a args) (int, error) {
 func wait(i *Instance, a args) (int, error) {
 	return output(i, a.u32(0), a.u32(1), a.u32(2), func(dst []abi.Completion) (int, error) {
 		type outcome struct {
-			n   int
-			err error
+			n     int
+			err   error
+			fault *hostFault // the session panicked
 		}
 		ended := make(chan outcome, 1)
 		session, records := i.session, make([]abi.Completion, len(dst))
 		go func() {
-			n, err := session.Wait(records)
-			ended <- outcome{n, err}
+			var o outcome
+			defer func() {
+				if value := recover(); value != nil { // on this goroutine it would end the host
+					o.fault = &hostFault{call: "wait", value: value, stack: debug.Stack()}
+				}
+				ended <- o
+			}()
+			o.n, o.err = session.Wait(records)
 		}()
 		select {
 		case o := <-ended:
+			if o.fault != nil {
+				panic(o.fault)
+			}
 			i.noteFailures(records[:copy(dst, records[:o.n])])
 			return o.n, o.err
 		case <-i.ctx.Done():

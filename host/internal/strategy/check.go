@@ -44,7 +44,7 @@ func (m outline) check(o *Options) error {
 func (m outline) checkImports() error {
 	for _, i := range m.Imports {
 		if err := m.checkImport(i); err != nil {
-			return fmt.Errorf("import %s.%s: %w", i.Module, i.Name, err)
+			return fmt.Errorf("import %s.%s: %w", shown(i.Module), shown(i.Name), err)
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/child"
 	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
@@ -21,6 +22,7 @@ import (
 var scratch string
 
 func TestMain(m *testing.M) {
+	child.Main()
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "strategy-test-")
 		if err != nil {
@@ -90,6 +92,9 @@ type wat struct {
 	without string          // an export that is left out
 	extra   []wasm.Export
 	version uint32
+	tree    int    // depth of a tree of calls without loops; see callTree
+	begin   []byte // instructions of a further function, without a result
+	start   bool   // whether that is the start function, rather than _initialize
 }
 
 // calling returns a module whose exports call one function of the ABI, with the
@@ -143,7 +148,7 @@ func appendSigned(out []byte, value uint32) []byte {
 
 // assemble writes the module down.
 func (w wat) assemble() []byte {
-	types := append(slices.Clone(w.types), wasm.FuncType{Results: []wasm.ValueType{wasm.I32}}, wasm.FuncType{Params: []wasm.ValueType{wasm.I32, wasm.I64}, Results: []wasm.ValueType{wasm.I32}})
+	types := append(slices.Clone(w.types), wasm.FuncType{Results: []wasm.ValueType{wasm.I32}}, wasm.FuncType{Params: []wasm.ValueType{wasm.I32, wasm.I64}, Results: []wasm.ValueType{wasm.I32}}, wasm.FuncType{})
 	nullary, notify := uint64(len(w.types)), uint64(len(w.types)+1)
 	version := w.version
 	if version == 0 {
@@ -165,10 +170,28 @@ func (w wat) assemble() []byte {
 			index = notify
 		}
 		funcs = append(funcs, uleb(index))
-		body = slices.Concat([]byte{0}, body, []byte{0x0b})
-		code = append(code, append(uleb(uint64(len(body))), body...))
+		code = append(code, functionOf(body))
 		if h.Name != w.without {
 			exports = append(exports, slices.Concat(text(h.Name), []byte{byte(wasm.KindFunction)}, uleb(uint64(n+len(w.imports)))))
+		}
+	}
+	first := len(w.imports) + len(abi.Exports)
+	for depth := range w.tree {
+		body := returnZero
+		if depth > 0 {
+			next := append([]byte{0x10}, uleb(uint64(first+depth-1))...) // call
+			body = slices.Concat(next, []byte{0x1a}, next)               // drop
+		}
+		funcs, code = append(funcs, uleb(nullary)), append(code, functionOf(body))
+	}
+	var start []byte
+	if w.begin != nil {
+		index := uleb(uint64(first + w.tree))
+		funcs, code = append(funcs, uleb(nullary+2)), append(code, functionOf(w.begin))
+		if w.start {
+			start = slices.Concat([]byte{8}, uleb(uint64(len(index))), index)
+		} else {
+			exports = append(exports, slices.Concat(text("_initialize"), []byte{byte(wasm.KindFunction)}, index))
 		}
 	}
 	if w.without != "memory" {
@@ -183,7 +206,19 @@ func (w wat) assemble() []byte {
 	}
 	memory := [][]byte{append([]byte{0}, uleb(uint64(max(w.pages, 1)))...)}
 	return slices.Concat([]byte("\x00asm\x01\x00\x00\x00"), sectionOf(1, sigs), sectionOf(2, imports), sectionOf(3, funcs),
-		sectionOf(4, tables), sectionOf(5, memory), sectionOf(7, exports), sectionOf(10, code))
+		sectionOf(4, tables), sectionOf(5, memory), sectionOf(7, exports), start, sectionOf(10, code))
+}
+
+// functionOf is a function without locals, as the code section has it.
+func functionOf(body []byte) []byte {
+	body = slices.Concat([]byte{0}, body, []byte{0x0b})
+	return append(uleb(uint64(len(body))), body...)
+}
+
+// callTree returns instructions that call the root of the module's tree. Each
+// function calls the next twice: there is no loop, and hardly an end.
+func (w wat) callTree() []byte {
+	return append([]byte{0x10}, uleb(uint64(len(w.imports)+len(abi.Exports)+w.tree-1))...)
 }
 
 func uleb(v uint64) []byte { return binary.AppendUvarint(nil, v) }

@@ -1,17 +1,19 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/rocksnap/rocksnap/abi"
 )
 
-const maxHandles = 64 // scans and streams open at a time
+const maxHandles = 64 // scans and streams that can be open at a time
 
 // handles holds what a guest has open. A handle is 31 bits: its slot in the
 // lowest six, above them the generation of the slot, so that a handle which was
 // closed does not come to life again with the slot's next use.
 type handles struct {
+	limit int // 0 for all there are
 	slots [maxHandles]struct {
 		value      any // abi.Scan, abi.Stream, or nil when free
 		generation uint32
@@ -19,7 +21,8 @@ type handles struct {
 }
 
 func (h *handles) add(value any) (int, error) {
-	for n := range h.slots {
+	limit := cmp.Or(h.limit, maxHandles)
+	for n := range h.slots[:min(limit, maxHandles)] {
 		s := &h.slots[n]
 		if s.value != nil {
 			continue
@@ -28,7 +31,7 @@ func (h *handles) add(value any) (int, error) {
 		s.value = value
 		return int(s.generation<<6) | n, nil
 	}
-	return 0, fmt.Errorf("%d scans and streams are open: %w", maxHandles, abi.EQUOTA)
+	return 0, fmt.Errorf("%d scans and streams are open: %w", limit, abi.EQUOTA)
 }
 
 // handle returns what a handle of the given type stands for.

@@ -65,6 +65,7 @@ func valueTypes(types []wasm.ValueType) []api.ValueType {
 // serve is the one place where a call is let through to the session, or not.
 func (i *Instance) serve(f *abi.Func, h handler, a args) (int, error) {
 	i.current = f.Name
+	i.pace.call(i.ctx, i.alive, i.module.limits.Calls)
 	defer i.guard()
 	if i.unread.call != f.Name {
 		i.unread = unread{}
@@ -93,9 +94,12 @@ func (i *Instance) guard() {
 	if value == nil {
 		return
 	}
-	if bad, ok := value.(*badPointer); ok {
-		i.fault = bad
-	} else {
+	switch value := value.(type) {
+	case *badPointer:
+		i.fault = value
+	case *hostFault: // on another goroutine
+		i.fault = value
+	default:
 		i.fault = &hostFault{call: i.current, value: value, stack: debug.Stack()}
 	}
 	panic(i.fault)

@@ -17,7 +17,8 @@ import (
 // MetadataSection is the custom section in which a module describes itself.
 const MetadataSection = "rocksnap.plugin"
 
-// Info is what a module tells about itself without being run.
+// Info is what a module tells about itself without being run. Names are safe to
+// print; long ones are cut.
 type Info struct {
 	SHA256       string          `json:"sha256"` // of the whole file, hex
 	Size         int             `json:"size"`   // bytes
@@ -30,6 +31,8 @@ type Info struct {
 	Exports      []string        `json:"exports"`
 	Capabilities []abi.Grant     `json:"capabilities"`  // grants that the imports need
 	MemoryPages  uint32          `json:"memory_pages"`  // initial memory, in pages of 64 KiB
+	Tables       int             `json:"tables"`        // that the module defines
+	Functions    int             `json:"functions"`     // that the module defines
 	ConfigSchema json.RawMessage `json:"config_schema"` // null without any
 }
 
@@ -61,17 +64,18 @@ func Inspect(file []byte) (Info, error) {
 func (info *Info) describe(m *wasm.Module) {
 	needs := make(map[abi.Grant]bool)
 	for _, i := range m.Imports {
-		info.Imports = append(info.Imports, i.Module+"."+i.Name)
+		info.Imports = append(info.Imports, shown(i.Module)+"."+shown(i.Name))
 		if strings.HasPrefix(i.Module, "rocksnap_") {
-			info.ABI = i.Module
+			info.ABI = shown(i.Module)
 		}
 		if f, ok := lookup(i.Name); ok && i.Module == abi.ImportModule && f.Grant != "" {
 			needs[f.Grant] = true
 		}
 	}
 	for _, e := range m.Exports {
-		info.Exports = append(info.Exports, e.Name)
+		info.Exports = append(info.Exports, shown(e.Name))
 	}
+	info.Tables, info.Functions = len(m.Tables), len(m.Functions)
 	info.Capabilities = slices.DeleteFunc(slices.Clone(abi.Grants), func(g abi.Grant) bool { return !needs[g] })
 	if len(m.Memories) > 0 {
 		info.MemoryPages = m.Memories[0]
@@ -87,8 +91,8 @@ func (info *Info) readMetadata(m *wasm.Module) error {
 	if err := json.Unmarshal(content, &meta); err != nil {
 		return fmt.Errorf("read section %s: %w", MetadataSection, err)
 	}
-	info.Name, info.Version = meta.Name, meta.Version
-	info.License, info.Source = meta.License, meta.Source
+	info.Name, info.Version = shown(meta.Name), shown(meta.Version)
+	info.License, info.Source = shown(meta.License), shown(meta.Source)
 	info.ConfigSchema = meta.ConfigSchema
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type Instance struct {
 	module *Module
 	guest  api.Module
 	memory api.Memory
+	linear *linear // what memory is made of
 	output ring
 
 	mu     sync.Mutex // held during a call
@@ -30,7 +32,8 @@ type Instance struct {
 
 	// The call that is under way.
 	ctx     context.Context
-	phase   abi.Phase // 0 between calls
+	alive   context.Context // ends when the guest is killed
+	phase   abi.Phase       // 0 between calls
 	session abi.Session
 	current string // the host function that runs
 	fault   error  // why a host function ended the guest
@@ -39,7 +42,9 @@ type Instance struct {
 	errors  map[abi.Errno]callError
 	unread  unread
 	handles handles
+	pace    pace
 	logged  int // bytes, over all calls
+	dropped int // log lines, in this call
 }
 
 var (
@@ -48,7 +53,11 @@ var (
 	_ abi.Restorer = (*Instance)(nil)
 )
 
-func newInstance(m *Module) *Instance { return &Instance{module: m} }
+func newInstance(m *Module) *Instance {
+	i := &Instance{module: m, handles: handles{limit: m.limits.Handles}}
+	m.remember(i)
+	return i
+}
 
 // errGone says that there is no guest left to call.
 var errGone = errors.New("instance was given up")
@@ -58,9 +67,12 @@ type instanceKey struct{}
 
 // start creates the guest, lets its runtime initialise itself, and asks for the
 // ABI that it was built for.
-func (i *Instance) start(ctx context.Context) error {
+func (i *Instance) start(ctx context.Context) (err error) {
+	if i.linear, err = reserve(i.module.budget, i.module.initial, i.module.limits.Memory); err != nil {
+		return fmt.Errorf("strategy %q: start: %w", i.module.name, err)
+	}
 	version, err := i.call(ctx, 0, nil, func(ctx context.Context) ([]uint64, error) {
-		guest, err := i.module.instantiate(ctx, &i.output)
+		guest, err := i.module.instantiate(ctx, i.linear, &i.output)
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +133,11 @@ func (i *Instance) Close(ctx context.Context) error {
 	return i.closeGuest(ctx)
 }
 
+// closeGuest is called while the guest does not run, so nobody looks at the memory
+// that it frees.
 func (i *Instance) closeGuest(ctx context.Context) error {
+	defer i.module.forget(i)
+	defer i.linear.release()
 	if i.guest == nil {
 		return nil
 	}
@@ -146,7 +162,7 @@ func (i *Instance) run(ctx context.Context, p abi.Phase, s abi.Session, export s
 // call runs the guest for one phase, within the phase's limit. The guest gets to
 // know at once when ctx ends; wazero does so only after the grace, and then kills
 // the guest wherever it is.
-func (i *Instance) call(ctx context.Context, p abi.Phase, s abi.Session, enter func(context.Context) ([]uint64, error)) (int32, error) {
+func (i *Instance) call(ctx context.Context, p abi.Phase, s abi.Session, enter func(context.Context) ([]uint64, error)) (result int32, err error) {
 	ctx, done := i.deadline(ctx, p)
 	defer done()
 	alive, kill := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), instanceKey{}, i))
@@ -159,21 +175,31 @@ func (i *Instance) call(ctx context.Context, p abi.Phase, s abi.Session, enter f
 		}
 	})()
 	i.begin(ctx, p, s)
-	defer i.end()
+	i.alive = alive
+	defer func() {
+		if fault := i.end(); fault != nil && i.broken == nil {
+			result, err = 0, i.giveUp(ctx, fault)
+		}
+	}()
 	if ctx.Err() != nil {
 		return 0, i.refusal(abi.ECANCELED)
 	}
 	results, err := enter(alive)
 	if err != nil {
-		i.broken = i.crash(err)
-		i.closeGuest(ctx) // broken says what matters
-		return 0, i.broken
+		return 0, i.giveUp(ctx, i.crash(err))
 	}
-	result := api.DecodeI32(results[0])
+	result = api.DecodeI32(results[0])
 	if result < 0 && p != 0 {
 		return 0, i.refusal(abi.Errno(-result))
 	}
 	return result, nil
+}
+
+// giveUp closes the guest for good: whatever happened, nothing is known about it.
+func (i *Instance) giveUp(ctx context.Context, why error) error {
+	i.broken = why
+	i.closeGuest(ctx) // why says what matters
+	return why
 }
 
 func (i *Instance) deadline(ctx context.Context, p abi.Phase) (context.Context, context.CancelFunc) {
@@ -192,9 +218,18 @@ func (i *Instance) begin(ctx context.Context, p abi.Phase, s abi.Session) {
 	i.unread = unread{}
 }
 
-func (i *Instance) end() {
+// end returns the host's own fault, if it makes one while it tidies up.
+func (i *Instance) end() (fault error) {
+	defer func() {
+		if value := recover(); value != nil {
+			host := &hostFault{call: "the end of the call", value: value, stack: debug.Stack()}
+			fault = &Error{Strategy: i.module.name, Phase: i.phase, Text: host.Error(), Errno: abi.EINTERNAL, Cause: host}
+		}
+		i.phase, i.session = 0, nil
+	}()
 	i.handles.release()
-	i.phase, i.session = 0, nil
+	i.tellDropped()
+	return nil
 }
 
 // refusal is the error of a guest that returned one.
@@ -237,7 +272,11 @@ func (i *Instance) crash(err error) error {
 	case errors.As(err, &exit):
 		e.Text = fmt.Sprintf("exited with status %d", exit.ExitCode())
 	default:
-		e.Text, _, _ = strings.Cut(err.Error(), "\n")
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		e.Text = printable([]byte(first[:min(len(first), maxErrorText)]), false)
+	}
+	if i.linear.refused {
+		e.Text += " (the memory that [plugins] memory allows to all instances was in use)"
 	}
 	e.Output = i.output.String()
 	return e

@@ -274,8 +274,10 @@ func TestLogIsBounded(t *testing.T) {
 	d.logs = nil
 	require.NoError(t, i.Snapshot(t.Context(), d))
 	assert.Equal(t, `line 0\u000aforged line`, d.logs[0])
-	assert.Less(t, len(d.logs), 60)
-	assert.Equal(t, "log limit reached, further lines are dropped", d.logs[len(d.logs)-1])
+	n := len(d.logs)
+	assert.Less(t, n, 60)
+	assert.Equal(t, "log limit of 1000 bytes reached, further lines are dropped", d.logs[n-2])
+	assert.Equal(t, fmt.Sprintf("%d lines were dropped in snapshot", 10_000-n+2), d.logs[n-1])
 }
 
 func TestLogCountsWhatReachesIt(t *testing.T) {
@@ -294,9 +296,19 @@ func TestLogCountsWhatReachesIt(t *testing.T) {
 	assert.Equal(t, slices.Repeat([]string{strings.Repeat("x", abi.MaxLogLine)}, 3), long, "cut, not fatal")
 
 	escaped := line(Limits{LogBytes: 1300}, bytes.Repeat([]byte{0x1b}, 100), 5) // 600 bytes each
-	require.Len(t, escaped, 3)
 	assert.Equal(t, strings.Repeat(`\u001b`, 100), escaped[1])
-	assert.Equal(t, "log limit reached, further lines are dropped", escaped[2])
+	dropped := "1 lines were dropped in init"
+	assert.Equal(t, []string{"log limit of 1300 bytes reached, further lines are dropped", dropped, dropped, dropped}, escaped[2:])
+}
+
+func TestLogLevelIsHeardOnly(t *testing.T) {
+	log, _ := lookup("log")
+	m, err := Load(t.Context(), "x", calling(log, uint32(abi.LevelInfo), 0, 10).assemble(), Options{LogLevel: abi.LevelWarn, Limits: Limits{LogBytes: 1}})
+	require.NoError(t, err)
+	defer m.Close(t.Context())
+	d := &double{}
+	require.NoError(t, newInstanceOf(t, m).Init(t.Context(), d))
+	assert.Empty(t, d.logs, "nor does it count")
 }
 
 func TestTrapNamesItself(t *testing.T) {

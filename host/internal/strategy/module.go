@@ -14,8 +14,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"runtime"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -32,7 +33,7 @@ const pageSize = 64 << 10
 // Limits bound what one instance may use. A zero field stands for its default.
 type Limits struct {
 	Memory   int64         // bytes of linear memory, in whole pages of 64 KiB; default 64 MiB
-	Stack    int64         // bytes of native stack; default 16 MiB
+	Stack    int64         // bytes of native stack of an instance in a process of its own; default 16 MiB. In the host's process the engine's own bound holds
 	Table    int           // entries of a table; default 65,536
 	Compile  time.Duration // for compiling the module; default 2 min
 	Prepare  time.Duration // for prepare, while writers may be waiting; default 10 s
@@ -83,13 +84,15 @@ type Options struct {
 	CacheDir string      // where compiled code is kept; "" compiles anew each time
 	Process  bool        // whether instances run in processes of their own
 	Budget   *Budget     // memory that all modules share; nil for no bound
+	LogLevel abi.Level   // log lines below it are dropped unheard; every line counts by default
+	Report   func(error) // hears what is wrong with the cache, which fails nothing; may be nil
 }
 
-// Budget bounds the linear memory of all instances that share it.
-type Budget struct{ limit int64 }
-
-// NewBudget returns a budget of bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+func (o *Options) report(err error) {
+	if o.Report != nil && o.CacheDir != "" {
+		o.Report(fmt.Errorf("compiled code: %w", err))
+	}
+}
 
 // Module is a checked and compiled strategy. It may be used by several
 // goroutines at once; each of its instances by one.
@@ -98,9 +101,15 @@ type Module struct {
 	sha256   string // of the file, not of the code that was made of it
 	limits   Limits
 	grants   []abi.Grant
+	level    abi.Level
+	budget   *Budget
+	initial  int64 // bytes of memory that an instance starts with
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
 	cache    wazero.CompilationCache // nil without one
+
+	mu        sync.Mutex // guards instances
+	instances map[*Instance]bool
 }
 
 // Load checks a module and compiles it. The name is the strategy's, for errors.
@@ -110,10 +119,13 @@ type Module struct {
 // whose code is not in the cache, and stops when ctx ends.
 func Load(ctx context.Context, name string, file []byte, o Options) (*Module, error) {
 	o.Limits = o.Limits.orDefaults()
-	m := &Module{name: name, sha256: digest(file), limits: o.Limits, grants: slices.Clone(o.Grants)}
-	code, err := prepare(file, &o)
+	m := &Module{name: name, sha256: digest(file), limits: o.Limits, grants: slices.Clone(o.Grants),
+		level: o.LogLevel, budget: o.Budget, instances: make(map[*Instance]bool)}
+	code, err := m.prepare(file, &o)
 	if err == nil {
-		err = m.compile(ctx, code, o.CacheDir)
+		if err = m.compile(ctx, code, &o); err != nil {
+			err = fmt.Errorf("compile: %w", err)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load strategy %q: %w", name, err)
@@ -122,7 +134,7 @@ func Load(ctx context.Context, name string, file []byte, o Options) (*Module, er
 }
 
 // prepare checks a module and returns the code to compile.
-func prepare(file []byte, o *Options) (code []byte, err error) {
+func (m *Module) prepare(file []byte, o *Options) (code []byte, err error) {
 	parsed, err := wasm.Parse(file)
 	if err != nil {
 		return nil, err
@@ -130,6 +142,10 @@ func prepare(file []byte, o *Options) (code []byte, err error) {
 	if err := (outline{parsed}).check(o); err != nil {
 		return nil, err
 	}
+	if err := wasm.Check(file, parsed, wasm.Limits{Table: o.Limits.Table}); err != nil {
+		return nil, err
+	}
+	m.initial = int64(parsed.Memories[0]) * pageSize
 	return wasm.Instrument(file)
 }
 
@@ -138,27 +154,32 @@ func prepare(file []byte, o *Options) (code []byte, err error) {
 const features = api.CoreFeaturesV2 &^ api.CoreFeatureReferenceTypes
 
 // build makes a runtime of the module's own, so that no module can import what
-// is another's, and compiles in it.
-func (m *Module) build(ctx context.Context, code []byte, cache wazero.CompilationCache) error {
-	config := wazero.NewRuntimeConfig().
-		WithCoreFeatures(features).
-		WithCloseOnContextDone(true).
-		WithMemoryLimitPages(uint32(min(m.limits.Memory/pageSize, 1<<16))).
-		WithDebugInfoEnabled(false)
-	if cache != nil {
-		config = config.WithCompilationCache(cache)
+// is another's, and loads the machine code from a folder; without one it compiles.
+func (m *Module) build(ctx context.Context, code []byte, folder string) (err error) {
+	config := runtimeConfig(m.limits.Memory)
+	if folder != "" {
+		if m.cache, err = wazero.NewCompilationCacheWithDir(folder); err != nil {
+			return err
+		}
+		config = config.WithCompilationCache(m.cache)
 	}
-	m.runtime, m.cache = wazero.NewRuntimeWithConfig(ctx, config), cache
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	if err = m.link(ctx, code); err != nil {
+		m.closeRuntime(context.WithoutCancel(ctx)) // the error that counts is err
+		m.runtime, m.cache = nil, nil
+	}
+	return err
+}
+
+func (m *Module) link(ctx context.Context, code []byte) error {
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, m.runtime); err != nil {
 		return fmt.Errorf("offer WASI: %w", err)
 	}
 	if err := offer(ctx, m.runtime); err != nil {
 		return fmt.Errorf("offer %s: %w", abi.ImportModule, err)
 	}
-	// With a single worker the compiler does not look at ctx.
-	workers := experimental.WithCompilationWorkers(ctx, max(2, runtime.GOMAXPROCS(0)))
 	var err error
-	m.compiled, err = m.runtime.CompileModule(workers, code)
+	m.compiled, err = m.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, compileWorkers), code)
 	return err
 }
 
@@ -176,22 +197,47 @@ func (m *Module) New(ctx context.Context) (*Instance, error) {
 	return i, nil
 }
 
-// Close frees the compiled code. Instances still open are closed with it.
+// Close closes the instances that are still open, and frees the compiled code. It
+// waits for calls that are under way.
 func (m *Module) Close(ctx context.Context) error {
-	err := m.runtime.Close(ctx)
-	if m.cache != nil {
-		err = cmp.Or(err, m.cache.Close(ctx)) // not before the runtime, which runs its code
+	m.mu.Lock()
+	open := slices.Collect(maps.Keys(m.instances))
+	m.mu.Unlock()
+	var err error
+	for _, i := range open {
+		err = cmp.Or(err, i.Close(ctx))
 	}
-	if err != nil {
+	if err = cmp.Or(err, m.closeRuntime(ctx)); err != nil {
 		return fmt.Errorf("close strategy %q: %w", m.name, err)
 	}
 	return nil
 }
 
+func (m *Module) closeRuntime(ctx context.Context) error {
+	err := m.runtime.Close(ctx)
+	if m.cache != nil {
+		err = cmp.Or(err, m.cache.Close(ctx)) // not before the runtime, which runs its code
+	}
+	return err
+}
+
+// remember and forget keep account of the instances that are open.
+func (m *Module) remember(i *Instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.instances[i] = true
+}
+
+func (m *Module) forget(i *Instance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.instances, i)
+}
+
 // instantiate leaves clocks and random numbers at wazero's defaults, which are
 // made up: a run depends on nothing but the session.
-func (m *Module) instantiate(ctx context.Context, output *ring) (api.Module, error) {
-	return m.runtime.InstantiateModule(ctx, m.compiled, wazero.NewModuleConfig().
+func (m *Module) instantiate(ctx context.Context, memory *linear, output *ring) (api.Module, error) {
+	return m.runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, memory), m.compiled, wazero.NewModuleConfig().
 		WithName(""). // anonymous, so that there can be many
 		WithStartFunctions("_initialize").
 		WithStdout(output).
