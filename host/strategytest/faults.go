@@ -2,21 +2,21 @@ package strategytest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"testing"
-
-	"github.com/stretchr/testify/require"
+	"slices"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/blob/dir"
+	"github.com/rocksnap/rocksnap/host/internal/tap"
 )
 
 // faultySite is a site with one snapshot to be the base of others.
-func faultySite(t *testing.T, s Subject) *Site {
+func faultySite(t T, s Subject) *Site {
 	site := NewSite(t, s, Database{Families: []string{"orders"}})
 	site.Fill("default", 1, 200)
 	site.Flush()
@@ -28,48 +28,110 @@ func faultySite(t *testing.T, s Subject) *Site {
 // failsAtEveryCall makes the subject's n-th call of its session fail, for every
 // n: it may neither carry on as if nothing had happened, nor leave anything
 // behind.
-func failsAtEveryCall(t *testing.T, s Subject) {
+func failsAtEveryCall(t T, s Subject) {
 	everyCall(t, s, func(do func() (int, error), _ func()) (int, error) {
 		return 0, &abi.Error{Errno: abi.EIO, Text: "injected fault"}
-	}, func(err error) { require.ErrorIs(t, err, abi.EIO) })
+	}, abi.EIO)
 }
 
 // cancelsAtEveryCall cancels a snapshot just before its n-th call, for every n.
-func cancelsAtEveryCall(t *testing.T, s Subject) {
+func cancelsAtEveryCall(t T, s Subject) {
 	everyCall(t, s, func(do func() (int, error), cancel func()) (int, error) {
 		cancel()
 		return do()
-	}, func(err error) { require.ErrorIs(t, err, context.Canceled) })
+	}, context.Canceled)
 }
 
 // everyCall takes snapshots in which harm stands in for call n, n = 1, 2, ...,
-// until one has fewer calls. Each is followed by one without harm.
-func everyCall(t *testing.T, s Subject, harm func(do func() (int, error), cancel func()) (int, error), check func(error)) {
+// until one has fewer calls. Each fails with want and is followed by one without
+// harm.
+func everyCall(t T, s Subject, harm func(do func() (int, error), cancel func()) (int, error), want error) {
 	site := faultySite(t, s)
 	for n := 1; ; n++ {
 		site.Fill("default", uint64(n), 50)
-		before, calls, harmed := site.List(), 0, ""
-		ctx, cancel := context.WithCancel(t.Context())
-		site.around = func(call string, do func() (int, error)) (int, error) {
-			if calls++; calls == n {
-				harmed = call
-				return harm(do, cancel)
+		calls, harmed := 0, ""
+		err := site.harmed(want, func(cancel func()) tap.Around {
+			return func(c *tap.Call, do func() (int, error)) (int, error) {
+				if calls++; calls == n {
+					harmed = fmt.Sprintf("call %d, %s in %s", n, c.Name, c.Phase)
+					return harm(do, cancel)
+				}
+				return do()
 			}
-			return do()
-		}
-		_, err := site.Host.Snapshot(ctx, host.SnapshotOptions{})
-		cancel()
-		site.around = nil
+		}, func() string { return harmed })
 		if harmed == "" {
-			require.NoError(t, err)
-			require.Greater(t, n, 3, "a strategy makes some calls")
+			must(t, err, "take a snapshot without harm")
+			holds(t, n > 3, "the strategy makes %d calls only", n-1)
 			return
 		}
-		require.Error(t, err, "call %d, %s", n, harmed)
-		check(err)
-		site.requireUnchanged(before)
-		site.requireRestores(site.Digest(), site.Snapshot().ID)
 	}
+}
+
+// harmed takes a snapshot that harm is done to. Where something was harmed, the
+// snapshot has to fail with the wanted error and to leave nothing behind, and the
+// next one has to succeed.
+func (s *Site) harmed(want error, harm func(cancel func()) tap.Around, what func() string) error {
+	before := s.List()
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
+	s.around = harm(cancel)
+	_, err := s.Host.Snapshot(ctx, host.SnapshotOptions{})
+	s.around = nil
+	harmed := what()
+	if harmed == "" {
+		return err
+	}
+	holds(s.t, err != nil, "%s failed, and the snapshot was taken all the same", harmed)
+	holds(s.t, errors.Is(err, want), "%s failed with %q, but the snapshot with %q", harmed, want, err)
+	s.requireUnchanged(before)
+	next, err := s.TrySnapshot()
+	must(s.t, err, "take the next snapshot after "+harmed)
+	s.requireRestores(s.Digest(), next.ID)
+	return nil
+}
+
+// cancelsInEveryPhase cancels a snapshot as each phase begins and after the last
+// call of each.
+func cancelsInEveryPhase(t T, s Subject) {
+	site := faultySite(t, s)
+	last := site.lastCalls()
+	for _, phase := range []abi.Phase{abi.PhaseInit, abi.PhasePrepare, abi.PhaseSnapshot} {
+		for name, at := range map[string]int{"first": 1, "last": last[phase]} {
+			if last[phase] == 0 {
+				continue // a phase in which it asks for nothing is over at once
+			}
+			site.Fill("default", uint64(phase), 50)
+			calls, harmed := 0, ""
+			must(t, site.harmed(context.Canceled, func(cancel func()) tap.Around {
+				return func(c *tap.Call, do func() (int, error)) (int, error) {
+					n, err := do()
+					if c.Phase == phase && (c.Name != "wait" || calls+1 == at) {
+						calls++
+					}
+					if calls == at && harmed == "" {
+						harmed = fmt.Sprintf("cancelling after the %s call of %s, %s,", name, phase, c.Name)
+						cancel()
+					}
+					return n, err
+				}
+			}, func() string { return harmed }), "take a snapshot")
+		}
+	}
+}
+
+// lastCalls takes a snapshot and returns the number of calls in each phase. Waits
+// count once: how many there are depends on the host's workers.
+func (s *Site) lastCalls() map[abi.Phase]int {
+	calls := make(map[abi.Phase]int)
+	s.around = func(c *tap.Call, do func() (int, error)) (int, error) {
+		if c.Name != "wait" || calls[c.Phase] == 0 {
+			calls[c.Phase]++
+		}
+		return do()
+	}
+	defer func() { s.around = nil }()
+	s.Snapshot()
+	return calls
 }
 
 // storeFaults are the ways in which a store fails.
@@ -84,15 +146,15 @@ var storeFaults = []struct {
 
 // survivesStoreFailures makes the n-th operation on the store fail, for every n:
 // afterwards there is an error and nothing to see, or a snapshot that restores.
-func survivesStoreFailures(t *testing.T, s Subject) {
+func survivesStoreFailures(t T, s Subject) {
 	for _, f := range storeFaults {
-		t.Run(f.name, func(t *testing.T) {
+		part(t, f.name, func(t T) {
 			site := faultySite(t, s)
 			site.Fill("default", 3, 100)
 			want := site.Digest()
 			for n := 1; ; n++ {
 				if !site.surviveStoreFailure(n, f.fault, want) {
-					require.Greater(t, n, 5, "a snapshot needs the store")
+					holds(t, n > 5, "a snapshot needs the store, and made %d operations on it", n-1)
 					return
 				}
 			}
@@ -104,13 +166,13 @@ func survivesStoreFailures(t *testing.T, s Subject) {
 // false when the snapshot had fewer operations than n.
 func (s *Site) surviveStoreFailure(n int, fault blob.Fault, want string) (reached bool) {
 	folder, err := os.MkdirTemp("", "strategytest-")
-	require.NoError(s.t, err)
+	must(s.t, err, "make a folder")
 	defer os.RemoveAll(folder)
 	away, err := s.moved(filepath.Join(folder, "repository"))
-	require.NoError(s.t, err)
+	must(s.t, err, "copy the repository")
 	before, armed, calls, failed := away.List(), false, 0, ""
 	store, err := dir.Open(away.cfg.Repository.Dir())
-	require.NoError(s.t, err)
+	must(s.t, err, "open the copy")
 	away.Host = away.open(host.WithStore(blob.Faulty(store, func(c blob.Call) blob.Fault {
 		if !armed {
 			return blob.Fault{}
@@ -125,14 +187,12 @@ func (s *Site) surviveStoreFailure(n int, fault blob.Fault, want string) (reache
 	m, err := away.Host.Snapshot(s.t.Context(), host.SnapshotOptions{})
 	armed = false
 	if err != nil {
+		holds(s.t, failed != "", "a snapshot failed without a fault: %v", err)
 		away.requireUnchanged(before)
 		m = away.Snapshot()
 	}
-	require.Equal(s.t, append(before, m.ID), away.List(), failed)
-	require.Equal(s.t, want, away.RestoredDigest(m.ID), failed)
-	if failed == "" {
-		require.NoError(s.t, err)
-	}
+	holds(s.t, slices.Equal(append(before, m.ID), away.List()), "%s: the snapshot is not the last of %v", failed, away.List())
+	away.requireRestores(want, m.ID)
 	return failed != ""
 }
 

@@ -17,13 +17,13 @@ import (
 // each with the law that it breaks.
 var broken = map[string]struct {
 	law      string
-	strategy mutant
+	strategy mutation
 }{
-	"ignores an error": {"a_call_that_fails_fails_the_snapshot", mutant{checkpoint, func(ctx context.Context, s abi.Session) error {
+	"ignores an error": {"a_call_that_fails_fails_the_snapshot", mutation{checkpoint, func(ctx context.Context, s abi.Session) error {
 		_ = s.MetaPut("key", nil)
 		return uploadAll(ctx, s)
 	}}},
-	"uploads again what it could reuse": {"stores_what_it_says", mutant{checkpoint, uploadAll}},
+	"uploads again what it could reuse": {"stores_what_it_says", mutation{checkpoint, uploadAll}},
 }
 
 const brokenEnv = "STRATEGYTEST_BROKEN"

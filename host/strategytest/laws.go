@@ -4,10 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"testing"
-
-	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/abi/canonical"
 	"github.com/rocksnap/rocksnap/host"
@@ -66,67 +62,73 @@ var databases = []struct {
 // with those of fills.
 func (s *Site) ingest(family string, count int) {
 	dir := filepath.Join(s.t.TempDir(), "tables")
-	require.NoError(s.t, os.Mkdir(dir, 0o755))
-	w, err := rocks.NewTableWriter(s.db, family, dir)
-	require.NoError(s.t, err)
-	defer w.Close()
+	must(s.t, os.Mkdir(dir, 0o755), "make a folder")
 	var block []byte
 	for i := range count {
 		block = canonical.AppendRecord(block, fmt.Appendf(nil, "key-%06d+", i), []byte("ingested"))
 	}
-	require.NoError(s.t, w.AddBlock(block))
-	files, err := w.Finish()
-	require.NoError(s.t, err)
-	require.NoError(s.t, s.db.Ingest(family, files))
+	files := s.table(family, dir, block)
+	must(s.t, s.db.Ingest(family, files), "ingest a table")
 }
 
-func restoresEveryDatabase(t *testing.T, s Subject) {
+// table writes packed records to a table outside the database.
+func (s *Site) table(family, dir string, block []byte) []string {
+	w, err := rocks.NewTableWriter(s.db, family, dir)
+	must(s.t, err, "make a table")
+	defer w.Close()
+	must(s.t, w.AddBlock(block), "write a table")
+	files, err := w.Finish()
+	must(s.t, err, "finish a table")
+	return files
+}
+
+func restoresEveryDatabase(t T, s Subject) {
 	for _, d := range databases {
-		t.Run(d.name, func(t *testing.T) {
+		part(t, d.name, func(t T) {
 			site := NewSite(t, s, d.kind)
 			d.fill(site)
 			before := site.Digest()
 			m := site.Snapshot()
-			assert.Equal(t, s.kind(), m.Kind)
-			assert.Equal(t, s.Name, m.Strategy.Name)
-			assert.Equal(t, before, site.Digest(), "the snapshot changed the database")
-			assert.Empty(t, site.Checkpoints())
+			same(t, s.kind(), m.Kind, "kind of the snapshot")
+			same(t, s.Name, m.Strategy.Name, "strategy in the manifest")
+			same(t, before, site.Digest(), "content of the database after the snapshot")
+			same(t, 0, len(site.Checkpoints()), "checkpoints left behind")
 			site.requireRestores(before, m.ID)
 		})
 	}
 }
 
-func emptyDatabase(t *testing.T, s Subject) {
+func emptyDatabase(t T, s Subject) {
 	site := NewSite(t, s, Database{Families: []string{"orders"}})
 	empty := site.Snapshot()
-	assert.Equal(t, "empty", empty.Kind)
+	same(t, "empty", empty.Kind, "kind of the snapshot")
 	restored := site.Restored(empty.ID)
-	require.Equal(t, site.Digest(), restored.Digest())
+	same(t, site.Digest(), restored.Digest(), "content of the restored database")
 
 	restored.Fill("orders", 1, 100) // the column family came along
 	restored.requireRestores(restored.Digest(), restored.Snapshot().ID)
 }
 
-func laterWritesAreInvisible(t *testing.T, s Subject) {
+func laterWritesAreInvisible(t T, s Subject) {
 	site := NewSite(t, s, Database{Families: []string{"orders"}})
 	site.Fill("default", 1, 500)
 	site.Fill("orders", 2, 500)
 	want := site.Digest()
 
 	op, err := site.Host.Begin(t.Context(), host.SnapshotOptions{})
-	require.NoError(t, err)
+	must(t, err, "begin a snapshot")
 	site.Fill("default", 3, 500)
 	site.Flush()
 	site.Fill("orders", 4, 500)
 	site.Compact()
 	m, err := op.Wait()
-	require.NoError(t, err)
+	must(t, err, "take a snapshot")
 
-	require.NotEqual(t, want, site.Digest(), "something was written")
+	holds(t, want != site.Digest(), "nothing was written meanwhile")
 	site.requireRestores(want, m.ID)
 }
 
-func overlappingSnapshots(t *testing.T, s Subject) {
+func overlappingSnapshots(t T, s Subject) {
 	site := NewSite(t, s, Database{})
 	site.Fill("default", 1, 500)
 	site.Snapshot() // a base for both
@@ -137,33 +139,37 @@ func overlappingSnapshots(t *testing.T, s Subject) {
 		site.Flush()
 		want = append(want, site.Digest())
 		op, err := site.Host.Begin(t.Context(), host.SnapshotOptions{})
-		require.NoError(t, err)
+		must(t, err, "begin a snapshot beside another")
 		operations = append(operations, op)
 	}
 	for i, op := range operations {
 		m, err := op.Wait()
-		require.NoError(t, err)
+		must(t, err, "take a snapshot beside another")
 		site.requireRestores(want[i], m.ID)
 	}
-	assert.Empty(t, site.Checkpoints())
+	same(t, 0, len(site.Checkpoints()), "checkpoints left behind")
 }
 
 // storesWhatItSays holds a subject to Reuses.
-func storesWhatItSays(t *testing.T, s Subject) {
+func storesWhatItSays(t T, s Subject) {
 	site := NewSite(t, s, Database{})
-	site.Fill("default", 1, 5000)
-	site.Flush()
-	first := site.Snapshot()
-	assert.Zero(t, first.BytesReused)
-	assert.Equal(t, first.BytesFull, first.BytesNew)
-
-	site.Put("default", "one", "more")
-	second := site.Snapshot()
-	assert.Equal(t, second.BytesFull, second.BytesNew+second.BytesReused)
+	first, second := site.increment()
+	same(t, 0, first.BytesReused, "bytes reused by the first snapshot")
+	same(t, first.BytesFull, first.BytesNew, "bytes stored by the first snapshot")
+	same(t, second.BytesFull, second.BytesNew+second.BytesReused, "bytes stored and reused by the second snapshot")
 	if s.Reuses {
-		assert.Less(t, second.BytesNew, second.BytesFull/2, "an increment of one record is small")
+		holds(t, second.BytesNew < second.BytesFull/2, "an increment of one record stored %d bytes of %d", second.BytesNew, second.BytesFull)
 	} else {
-		assert.Zero(t, second.BytesReused)
+		same(t, 0, second.BytesReused, "bytes reused by the second snapshot")
 	}
 	site.requireRestores(site.Digest(), second.ID)
+}
+
+// increment takes two snapshots, between which there is one record more.
+func (s *Site) increment() (first, second *host.Manifest) {
+	s.Fill("default", 1, 5000)
+	s.Flush()
+	first = s.Snapshot()
+	s.Put("default", "one", "more")
+	return first, s.Snapshot()
 }

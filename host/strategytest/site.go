@@ -5,18 +5,15 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
-	"testing"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/abi/canonical"
 	"github.com/rocksnap/rocksnap/abi/keygroup"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
-	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/tap"
 )
 
 // Database describes the database of a [Site].
@@ -33,33 +30,34 @@ type Database struct {
 type Site struct {
 	Host *host.Host
 
-	t       testing.TB
+	t       T
 	subject Subject
 	kind    Database
-	db      *rocks.DB
+	db      *rocks.DB // nil when it is not the site that has it open
 	cfg     *config.Config
+	store   blob.Store // nil for the one of the configuration
 
-	around around // of the subject's calls; nil for none
+	around tap.Around // of the subject's calls; nil for none
 }
 
 // NewSite makes a database and a repository, both empty. A subject in both forms
 // runs natively.
-func NewSite(t testing.TB, s Subject, d Database) *Site {
+func NewSite(t T, s Subject, d Database) *Site {
 	t.Helper()
 	creation := rocks.Creation{Families: d.Families, BlobFiles: d.BlobFiles, MinBlobBytes: 64}
 	db, err := rocks.Open(filepath.Join(t.TempDir(), "db"), rocks.Options{CreateIfMissing: true, Creation: creation})
-	require.NoError(t, err)
+	must(t, err, "make a database")
 	return newSite(t, s, d, db, filepath.Join(t.TempDir(), "repository"))
 }
 
-func newSite(t testing.TB, s Subject, d Database, db *rocks.DB, repository string) *Site {
+func newSite(t T, s Subject, d Database, db *rocks.DB, repository string) *Site {
 	t.Helper()
 	site := &Site{t: t, subject: s, kind: d, db: db}
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	t.Cleanup(func() { must(t, db.Close(), "close the database") })
 	site.cfg = configure(t, s, d, db.Path(), repository)
 	if _, err := os.Stat(repository); err != nil {
 		_, err := host.Init(t.Context(), site.cfg, host.InitOptions{SkipProbe: true})
-		require.NoError(t, err)
+		must(t, err, "make a repository")
 	}
 	site.Host = site.open()
 	return site
@@ -68,14 +66,22 @@ func newSite(t testing.TB, s Subject, d Database, db *rocks.DB, repository strin
 // open opens a host for the subject on the site's database.
 func (s *Site) open(options ...host.Option) *host.Host {
 	s.t.Helper()
-	db, families := s.db.Lend()
-	options = append(options, host.WithDB(db, families...), host.WithModuleCache(dbtest.Cache()), host.WithSessionWrapper(s.wrap))
+	compiled, err := s.subject.compiled()
+	must(s.t, err, "find a folder for compiled modules")
+	options = append(options, host.WithModuleCache(compiled), host.WithSessionWrapper(s.wrap))
+	if s.db != nil {
+		db, families := s.db.Lend()
+		options = append(options, host.WithDB(db, families...))
+	}
+	if s.store != nil {
+		options = append(options, host.WithStore(s.store))
+	}
 	if s.subject.Open != nil {
 		options = append(options, host.WithStrategy(s.subject.Name, s.subject.Open))
 	}
 	h, err := host.Open(s.t.Context(), s.cfg, options...)
-	require.NoError(s.t, err)
-	s.t.Cleanup(func() { require.NoError(s.t, h.Close()) })
+	must(s.t, err, "open the host")
+	s.t.Cleanup(func() { must(s.t, h.Close(), "close the host") })
 	return h
 }
 
@@ -83,30 +89,22 @@ func (s *Site) wrap(session abi.Session) abi.Session {
 	if s.around == nil {
 		return session
 	}
-	return &probe{session, s.around}
+	return tap.Wrap(session, s.around)
 }
 
-func configure(t testing.TB, s Subject, d Database, database, repository string) *config.Config {
+func configure(t T, s Subject, d Database, database, repository string) *config.Config {
 	t.Helper()
-	var text strings.Builder
-	fmt.Fprintf(&text, "version = 1\n[database]\npath = %q\n[repository]\nurl = %q\nname = \"db\"\n", database, "file:"+repository)
-	fmt.Fprintf(&text, "[snapshot]\nstrategy = %q\n", s.Name)
-	if d.Flush != "" {
-		fmt.Fprintf(&text, "flush = %q\n", d.Flush)
-	}
-	if d.KeyGroups > 0 {
-		fmt.Fprintf(&text, "[keygroups]\ncount = %d\n", d.KeyGroups)
-	}
-	fmt.Fprintf(&text, "[strategies.%s]\nmodule = %q\nallow_unpinned = true\nallow = [", s.Name, s.module())
-	for _, grant := range s.Allow {
-		fmt.Fprintf(&text, "%q, ", grant)
-	}
-	fmt.Fprintf(&text, "]\n[strategies.%s.config]\n%s\n", s.Name, s.Config)
-	file := filepath.Join(t.TempDir(), "rocksnap.toml")
-	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
-	cfg, err := config.Load(file)
-	require.NoError(t, err)
+	trial := s.Trial(database, repository)
+	trial.Flush, trial.KeyGroups = d.Flush, d.KeyGroups
+	cfg, err := trial.Configure(t.TempDir())
+	must(t, err, "configure the subject")
 	return cfg
+}
+
+// Trial returns the trial of a subject on a database, given as a folder, and with
+// a repository in another.
+func (s Subject) Trial(database, repository string) host.Trial {
+	return host.Trial{Strategy: s.Name, Module: s.module(), Allow: s.Allow, Config: s.Config, Database: database, Repository: repository}
 }
 
 // module is the path for the configuration, which wants one of a native strategy
@@ -116,7 +114,10 @@ func (s Subject) module() string {
 		return "native"
 	}
 	path, err := filepath.Abs(s.Module)
-	if err != nil {
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil { // the host knows where else to look
 		return s.Module
 	}
 	return path
@@ -125,7 +126,7 @@ func (s Subject) module() string {
 // Put writes a record.
 func (s *Site) Put(family, key, value string) {
 	s.t.Helper()
-	require.NoError(s.t, s.db.PutBlock(family, canonical.AppendRecord(nil, []byte(key), []byte(value))))
+	must(s.t, s.db.PutBlock(family, canonical.AppendRecord(nil, []byte(key), []byte(value))), "put a record")
 }
 
 // Fill writes count records that follow from the seed, with key-group prefixes
@@ -144,26 +145,26 @@ func (s *Site) Fill(family string, seed uint64, count int) {
 		}
 		block = canonical.AppendRecord(block, stored, value)
 	}
-	require.NoError(s.t, s.db.PutBlock(family, block))
+	must(s.t, s.db.PutBlock(family, block), "fill the database")
 }
 
 // Flush writes all memtables to tables.
 func (s *Site) Flush() {
 	s.t.Helper()
-	require.NoError(s.t, s.db.Flush())
+	must(s.t, s.db.Flush(), "flush")
 }
 
 // Compact compacts the whole database.
 func (s *Site) Compact() {
 	s.t.Helper()
-	require.NoError(s.t, s.db.CompactAll())
+	must(s.t, s.db.CompactAll(), "compact")
 }
 
 // Digest returns the content digest of the database as it is now.
 func (s *Site) Digest() string {
 	s.t.Helper()
 	content, err := s.Host.Digest(s.t.Context())
-	require.NoError(s.t, err)
+	must(s.t, err, "digest the database")
 	return content.Digest
 }
 
@@ -176,7 +177,7 @@ func (s *Site) TrySnapshot() (*host.Manifest, error) {
 func (s *Site) Snapshot() *host.Manifest {
 	s.t.Helper()
 	m, err := s.TrySnapshot()
-	require.NoError(s.t, err)
+	must(s.t, err, "take a snapshot")
 	return m
 }
 
@@ -185,12 +186,12 @@ func (s *Site) Snapshot() *host.Manifest {
 func (s *Site) RestoredDigest(id string) string {
 	s.t.Helper()
 	target, err := os.MkdirTemp("", "strategytest-") // a test may restore very often
-	require.NoError(s.t, err)
+	must(s.t, err, "make a folder")
 	defer os.RemoveAll(target)
 	_, err = s.Host.Restore(s.t.Context(), id, target)
-	require.NoError(s.t, err)
+	must(s.t, err, "restore")
 	content, err := host.DigestDatabase(s.t.Context(), target, 1, nil)
-	require.NoError(s.t, err)
+	must(s.t, err, "digest what was restored")
 	return content.Digest
 }
 
@@ -200,9 +201,9 @@ func (s *Site) Restored(id string) *Site {
 	s.t.Helper()
 	target := filepath.Join(s.t.TempDir(), "restored")
 	_, err := s.Host.Restore(s.t.Context(), id, target)
-	require.NoError(s.t, err)
+	must(s.t, err, "restore")
 	db, err := rocks.Open(target, rocks.Options{})
-	require.NoError(s.t, err)
+	must(s.t, err, "open what was restored")
 	return newSite(s.t, s.subject, s.kind, db, s.cfg.Repository.Dir())
 }
 
@@ -210,9 +211,9 @@ func (s *Site) Restored(id string) *Site {
 func (s *Site) List() []string {
 	s.t.Helper()
 	repository, err := host.OpenRepository(s.t.Context(), s.cfg)
-	require.NoError(s.t, err)
+	must(s.t, err, "open the repository")
 	list, err := repository.List(s.t.Context())
-	require.NoError(s.t, err)
+	must(s.t, err, "list snapshots")
 	ids := make([]string, len(list))
 	for i, summary := range list {
 		ids[i] = summary.ID
@@ -225,6 +226,6 @@ func (s *Site) List() []string {
 func (s *Site) Checkpoints() []string {
 	s.t.Helper()
 	found, err := filepath.Glob(filepath.Join(rocks.Staging(s.db.Path()), "*"))
-	require.NoError(s.t, err)
+	must(s.t, err, "list checkpoints")
 	return found
 }
