@@ -7,7 +7,9 @@ rclone      := github.com/rclone/rclone@v1.76.0
 
 plugins := native-full incremental canonical
 modules := $(plugins:%=bin/plugins/%.wasm)
-sources := $(shell find abi config host plugins -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name plugin.json) go.mod go.sum
+assemblyscript := bin/tools/assemblyscript/node_modules/.package-lock.json
+examples := $(patsubst examples/strategies/%/plugin.json,bin/plugins/examples/%.wasm,$(wildcard examples/strategies/*/plugin.json))
+sources := $(shell find abi config host plugins -name '*.go' -o -name '*.cc' -o -name '*.h' -o -name 'rocksnap_v1.*' -o -name plugin.json -o -path '*/templates/*') go.mod go.sum
 
 export GOFLAGS := $(filter-out -buildvcs=%,$(GOFLAGS)) -buildvcs=false
 
@@ -25,6 +27,19 @@ help: ## list the targets
 setup: ## install what is missing (Debian packages)
 	@.ci/setup
 
+.PHONY: authors
+authors: setup-authors $(assemblyscript) ## install the compilers of strategies in C, Rust, AssemblyScript and WAT
+
+.PHONY: setup-authors
+setup-authors:
+	@.ci/setup authors
+
+# The lock file of the example pins the compiler. npm writes the target last.
+$(assemblyscript): examples/strategies/inventory/package.json examples/strategies/inventory/package-lock.json | setup-authors
+	@echo "build: bin/tools/assemblyscript"
+	@mkdir -p bin/tools/assemblyscript && cp $^ bin/tools/assemblyscript
+	@cd bin/tools/assemblyscript && npm ci --silent && touch node_modules/.package-lock.json
+
 .PHONY: build
 build: setup bin/rocksnap $(modules) ## build bin/rocksnap and bin/plugins/*.wasm
 
@@ -37,6 +52,17 @@ bin/plugins/%.wasm: plugins/%/main.go plugins/%/plugin.json bin/rocksnap
 	@mkdir -p $(@D)
 	@$(wasm) -o $@.raw ./plugins/$*
 	@bin/rocksnap plugin annotate --metadata plugins/$*/plugin.json --output $@ $@.raw
+	@rm $@.raw
+
+.PHONY: examples
+examples: authors bin/rocksnap $(examples) ## build bin/plugins/examples/*.wasm, strategies in five languages
+
+.SECONDEXPANSION:
+bin/plugins/examples/%.wasm: $$(wildcard examples/strategies/$$*/*) examples/strategies/build bin/rocksnap | authors
+	@echo "build: $@"
+	@mkdir -p $(@D)
+	@examples/strategies/build $* $@.raw
+	@bin/rocksnap plugin annotate --metadata examples/strategies/$*/plugin.json --output $@ $@.raw
 	@rm $@.raw
 
 .PHONY: demo
@@ -56,8 +82,8 @@ tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the pr
 # Tests build modules and programs that the cache of test results knows nothing
 # of, hence -count=1.
 .PHONY: test
-test: build tools ## run every test, with the race detector
-	@go test -race -count=1 -timeout 60m ./...
+test: build tools authors examples ## run every test, with the race detector
+	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m ./...
 
 .PHONY: test-stores
 test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of stores on MinIO and rclone as well

@@ -488,6 +488,65 @@ int32_t rocksnap_notify(uint32_t event, uint64_t slot);
 ROCKSNAP_EXPORT(rocksnap_restore)
 int32_t rocksnap_restore(void);
 
+/* Conveniences. They import only what the functions that are used call. */
+#define ROCKSNAP_INLINE static inline __attribute__((unused))
+
+/* Gives the text of an error and returns what the export returns for it:
+ *   return rocksnap_fail(ROCKSNAP_EINVAL, "verbose must be true or false"); */
+ROCKSNAP_INLINE int32_t rocksnap_fail(int32_t error, const char *text) {
+  uint32_t n = 0;
+  while (text[n]) n++;
+  rocksnap_error_set(text, n);
+  return -error;
+}
+
+/* Writes a log line that ends with a zero. */
+ROCKSNAP_INLINE void rocksnap_say(uint32_t level, const char *text) {
+  uint32_t n = 0;
+  while (text[n]) n++;
+  rocksnap_log(level, text, n);
+}
+
+/* One key of the configuration and its value. Both point into the text: a string
+ * without its quotes and with its escapes as they are, others as JSON has them. */
+typedef struct {
+  const char *key, *value;
+  uint32_t key_len, value_len;
+  char kind; /* s string, n number, b true or false, x a table, a list or null */
+} rocksnap_setting_t;
+
+/* Reads the next key of the JSON object between *at and end, as the host writes
+ * it; returns 0 at the end:
+ *   while (rocksnap_next_setting(&at, end, &setting)) ... */
+ROCKSNAP_INLINE int rocksnap_next_setting(const char **at, const char *end, rocksnap_setting_t *s) {
+  const char *p = *at, *from;
+  for (int value = 0; value < 2; value++) {
+    while (p < end && (*p == '{' || *p == ',' || *p == ':' || *p == ' ') && !(value && *p == '{')) p++;
+    if (p >= end || *p == '}') return 0;
+    int depth = 0, quoted = 0;
+    for (from = p; p < end; p++) {
+      if (quoted && *p == '\\') p++;
+      else if (*p == '"') quoted = !quoted;
+      else if (!quoted && (*p == '{' || *p == '[')) depth++;
+      else if (!quoted && depth == 0 && (*p == ',' || *p == ':' || *p == '}')) break;
+      else if (!quoted && (*p == '}' || *p == ']')) depth--;
+    }
+    uint32_t quote = *from == '"', n = (uint32_t)(p - from) - 2 * quote;
+    if (value) s->value = from + quote, s->value_len = n;
+    else s->key = from + quote, s->key_len = n;
+  }
+  s->kind = *from == '"' ? 's' : *from == 't' || *from == 'f' ? 'b' : *from == '-' || (*from >= '0' && *from <= '9') ? 'n' : 'x';
+  *at = p;
+  return 1;
+}
+
+/* Whether a setting has this key. */
+ROCKSNAP_INLINE int rocksnap_is(const rocksnap_setting_t *s, const char *key) {
+  uint32_t n = 0;
+  while (n < s->key_len && key[n] == s->key[n]) n++;
+  return n == s->key_len && key[n] == 0;
+}
+
 #ifdef __cplusplus
 }
 #endif

@@ -500,3 +500,60 @@ extern "C" {
     /// phases: snapshot; capability: stream
     pub fn pump(scan: u32, stream: u32, buf: *mut u8, limit: u32) -> i32;
 }
+
+// Conveniences. They import only what the functions that are used call.
+
+/// Gives the text of an error and returns what the export returns for it:
+/// `return fail(EINVAL, "verbose must be true or false")`.
+pub fn fail(error: i32, text: &str) -> i32 {
+    unsafe { error_set(text.as_ptr(), text.len() as u32) };
+    -error
+}
+
+/// Writes a log line.
+pub fn say(level: u32, text: &str) {
+    unsafe { log(level, text.as_ptr(), text.len() as u32) }
+}
+
+/// The keys of the configuration and their values, as JSON has them: strings with
+/// their quotes and escapes.
+pub struct Settings<'a>(pub &'a [u8]);
+
+impl<'a> Settings<'a> {
+    /// Cuts off the next token: what ends at a comma, colon or brace that is not
+    /// inside of a string, a table or a list.
+    fn token(&mut self, skip: &[u8]) -> &'a [u8] {
+        let from = self.0.iter().position(|b| !skip.contains(b)).unwrap_or(self.0.len());
+        let text = &self.0[from..];
+        let (mut depth, mut quoted, mut escaped, mut end) = (0, false, false, text.len());
+        for (i, b) in text.iter().enumerate() {
+            match b {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if quoted => {}
+                b'{' | b'[' => depth += 1,
+                b',' | b':' | b'}' if depth == 0 => {
+                    end = i;
+                    break;
+                }
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+        }
+        self.0 = &text[end..];
+        &text[..end]
+    }
+}
+
+impl<'a> Iterator for Settings<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.token(b"{, ");
+        if key.len() < 2 {
+            return None;
+        }
+        Some((&key[1..key.len() - 1], self.token(b": ")))
+    }
+}

@@ -411,3 +411,60 @@ export declare function rocksnap_stream_close(stream: u32): i32;
 // @ts-ignore: decorator
 @external("rocksnap_v1", "pump")
 export declare function rocksnap_pump(scan: u32, stream: u32, buf: usize, limit: u32): i32;
+// Conveniences. They import only what the functions that are used call.
+
+// Gives the text of an error and returns what the export returns for it:
+//   return fail(EINVAL, "verbose must be true or false");
+export function fail(error: i32, text: string): i32 {
+  const utf8 = String.UTF8.encode(text);
+  rocksnap_error_set(changetype<usize>(utf8), <u32>utf8.byteLength);
+  return -error;
+}
+
+// Writes a log line.
+export function say(level: u32, text: string): void {
+  const utf8 = String.UTF8.encode(text);
+  rocksnap_log(level, changetype<usize>(utf8), <u32>utf8.byteLength);
+}
+
+// What the compiler calls where a check of its own fails; the run ends there. Build
+// with --use abort=PATH/OF/rocksnap_v1/abort, for the host has no such function.
+export function abort(message: string | null, file: string | null, line: u32, column: u32): void {
+  say(LEVEL_ERROR, (message ? message : "aborted") + " in line " + line.toString());
+  unreachable();
+}
+
+// Reads the configuration into a list of keys and values by turns: keys without
+// quotes, values as JSON has them. Returns 0, or the error of the host.
+export function settings(into: string[]): i32 {
+  let buf = new ArrayBuffer(1024);
+  let n = rocksnap_config_get(changetype<usize>(buf), <u32>buf.byteLength);
+  if (n > buf.byteLength) {
+    buf = new ArrayBuffer(n);
+    n = rocksnap_config_get(changetype<usize>(buf), <u32>n);
+  }
+  if (n < 0) return n;
+  if (n > buf.byteLength) return -EAGAIN;
+  split(String.UTF8.decodeUnsafe(changetype<usize>(buf), n), into);
+  return 0;
+}
+
+// Splits a JSON object at the commas and colons that are not inside of a string, a
+// table or a list.
+function split(json: string, into: string[]): void {
+  let from = 1;
+  let depth = 0;
+  let quoted = false;
+  for (let i = 1; i < json.length; i++) {
+    const c = json.charAt(i);
+    if (quoted && c == "\\") i++;
+    else if (c == '"') quoted = !quoted;
+    else if (quoted) continue;
+    else if (c == "{" || c == "[") depth++;
+    else if (depth == 0 && (c == "," || c == ":" || c == "}")) {
+      const token = json.substring(from, i).trim();
+      if (token.length > 0) into.push(into.length % 2 == 0 ? token.substring(1, token.length - 1) : token);
+      from = i + 1;
+    } else if (c == "}" || c == "]") depth--;
+  }
+}

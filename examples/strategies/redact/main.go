@@ -1,12 +1,14 @@
-// Command redact is a strategy that takes the values of some keys out of the
-// snapshot. It shows how a strategy reads and writes records itself, block by
-// block, where the built-in ones leave that to the host.
+// Command redact is a strategy that leaves column families, and the values of some
+// keys, out of the snapshot. It shows how a strategy reads and writes records
+// itself, block by block, where the built-in ones leave that to the host.
 package main
 
 import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -22,8 +24,9 @@ func main() {}
 const firstBlock = 128 << 10
 
 type redact struct {
-	Prefix      string `json:"prefix"`      // of the keys, without their key group; "" for none
-	Replacement string `json:"replacement"` // what their values become
+	Families    []string `json:"families"`    // column families to save; none for all
+	Prefix      string   `json:"prefix"`      // of the keys, without their key group; "" for none
+	Replacement string   `json:"replacement"` // what their values become
 
 	info     abi.Info
 	families int
@@ -32,7 +35,7 @@ type redact struct {
 	redacted int    // values so far
 }
 
-// Init reads prefix and replacement.
+// Init reads families, prefix and replacement.
 func (r *redact) Init(_ context.Context, s abi.Session) (err error) {
 	r.block = make([]byte, firstBlock)
 	if r.info, err = s.Info(); err != nil {
@@ -47,20 +50,48 @@ func (r *redact) Prepare(_ context.Context, s abi.Session) (err error) {
 	return err
 }
 
-// Snapshot copies every column family, and says in the metadata how many values
-// it replaced.
+// Snapshot copies the chosen column families, and says in the metadata how many
+// values it replaced.
 func (r *redact) Snapshot(ctx context.Context, s abi.Session) error {
 	families := make([]abi.Family, r.families)
 	if _, err := s.FamiliesRead(0, families); err != nil {
 		return err
 	}
-	for _, f := range families {
-		if err := r.copy(ctx, s, f.ID); err != nil {
+	chosen, err := r.choose(s, families)
+	if err != nil {
+		return err
+	}
+	for _, family := range chosen {
+		if err := r.copy(ctx, s, family); err != nil {
 			return err
 		}
 	}
 	return s.MetaPut("redacted", strconv.AppendInt(nil, int64(r.redacted), 10))
 }
+
+// choose returns the ids of the column families to save. A name that no column
+// family has is a mistake: without it the snapshot would lack what was asked for.
+func (r *redact) choose(s abi.Session, families []abi.Family) (ids []uint32, err error) {
+	missing := slices.Clone(r.Families)
+	for _, f := range families {
+		name, err := s.FamilyName(f.ID)
+		if err != nil {
+			return nil, err
+		}
+		if len(r.Families) > 0 && !slices.Contains(r.Families, name) {
+			continue
+		}
+		ids = append(ids, f.ID)
+		missing = slices.DeleteFunc(missing, func(other string) bool { return other == name })
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("families: the database has no column family %q: %w", missing[0], abi.EINVAL)
+	}
+	return ids, nil
+}
+
+// transforms tells whether the snapshot is meant to differ from the database.
+func (r *redact) transforms() bool { return r.Prefix != "" || len(r.Families) > 0 }
 
 func (r *redact) copy(ctx context.Context, s abi.Session, family uint32) error {
 	scan, err := s.ScanOpen(family, r.info.GroupFirst, r.info.GroupLast)
@@ -72,7 +103,7 @@ func (r *redact) copy(ctx context.Context, s abi.Session, family uint32) error {
 		Kind: abi.StreamRecords, Codec: abi.CodecZstd,
 		Family: family, FirstGroup: r.info.GroupFirst, LastGroup: r.info.GroupLast,
 	}
-	if r.Prefix != "" {
+	if r.transforms() {
 		spec.Flags = abi.StreamTransformed
 	}
 	stream, err := s.StreamOpen(spec)

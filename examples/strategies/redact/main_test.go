@@ -72,6 +72,32 @@ func TestRedacts(t *testing.T) {
 	}
 }
 
+// A snapshot of some column families restores the others too, but empty.
+func TestChoosesFamilies(t *testing.T) {
+	eachForm(t, `families = ["orders"]`+"\n"+`prefix = "secret"`, func(t *testing.T, s strategytest.Subject) {
+		kind := strategytest.Database{Families: []string{"orders", "users"}}
+		site, want := strategytest.NewSite(t, s, kind), strategytest.NewSite(t, s, kind)
+		for _, family := range []string{"default", "orders", "users"} {
+			site.Put(family, "key", "value of "+family)
+			site.Put(family, "secret", "of "+family)
+		}
+		want.Put("orders", "key", "value of orders")
+		want.Put("orders", "secret", "")
+		m := site.Snapshot()
+		assert.Equal(t, "custom", m.Kind, "it is no copy, and says so")
+		assert.Equal(t, "1", string(m.Meta["redacted"]))
+		assert.Equal(t, want.Digest(), site.RestoredDigest(m.ID))
+	})
+}
+
+func TestUnknownFamily(t *testing.T) {
+	site := strategytest.NewSite(t, subject(t, `families = ["order"]`), strategytest.Database{Families: []string{"orders"}})
+	site.Put("orders", "key", "value")
+	_, err := site.TrySnapshot()
+	require.ErrorIs(t, err, abi.EINVAL)
+	require.ErrorContains(t, err, `families: the database has no column family "order"`)
+}
+
 func TestUnknownKey(t *testing.T) {
 	_, err := strategytest.NewSite(t, subject(t, `suffix = "x"`), strategytest.Database{}).TrySnapshot()
 	require.NoError(t, err, "an empty database asks no strategy")

@@ -57,6 +57,8 @@ type listedItem struct {
 	Pinned      bool              `json:"pinned"` // also true of a savepoint
 	Savepoint   bool              `json:"savepoint"`
 	Labels      map[string]string `json:"labels"`
+
+	FallbackFor string `json:"fallback_for,omitempty"` // the strategy that was to take it
 }
 
 func (c *cli) printList(list []host.Summary, pins []host.Pin) error {
@@ -71,6 +73,7 @@ func (c *cli) printList(list []host.Summary, pins []host.Pin) error {
 				ID: s.ID, Created: s.Created, Strategy: s.Strategy.Name, Kind: s.Kind, Files: s.Files,
 				BytesFull: s.BytesFull, BytesNew: s.BytesNew, BytesReused: s.BytesReused,
 				Pinned: pinned[s.ID] || s.Savepoint, Savepoint: s.Savepoint, Labels: filled(s.Labels),
+				FallbackFor: s.Strategy.FallbackFor,
 			}
 		}
 		return c.print(doc)
@@ -78,10 +81,18 @@ func (c *cli) printList(list []host.Summary, pins []host.Pin) error {
 	t := c.table()
 	t.row("ID", "CREATED", "STRATEGY", "KIND", "FILES", "FULL", "NEW", "REUSED", "PINNED", "LABELS")
 	for _, s := range list {
-		t.row(s.ID, s.Created.Local().Format(time.DateTime), s.Strategy.Name, s.Kind, s.Files,
+		t.row(s.ID, s.Created.Local().Format(time.DateTime), taker(s.Strategy.Name, s.Strategy.FallbackFor), s.Kind, s.Files,
 			size(s.BytesFull), size(s.BytesNew), size(s.BytesReused), hold(pinned[s.ID], s.Savepoint), pairs(s.Labels))
 	}
 	return t.flush()
+}
+
+// taker names the strategy of a snapshot, and the one that it stood in for.
+func taker(name, instead string) string {
+	if instead == "" {
+		return name
+	}
+	return name + " for " + instead
 }
 
 // hold says what keeps a snapshot whatever the retention says.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,10 +26,9 @@ func main() {
 
 // run executes one command line and returns its exit status.
 func run(args ...string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
+	c := &cli{out: os.Stdout, err: os.Stderr, stays: new(atomic.Bool)}
+	ctx, stop := c.untilSignal()
 	defer stop()
-	context.AfterFunc(ctx, stop) // from now on a signal kills
-	c := &cli{out: os.Stdout, err: os.Stderr}
 	root := c.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -37,6 +37,29 @@ func run(args ...string) int {
 	}
 	c.json = c.json || slices.Contains(args, "--json") // which a bad flag before it hides
 	return c.report(err)
+}
+
+// untilSignal returns a context that the first signal ends; the next one kills. A
+// hangup does neither while a verb stays on.
+func (c *cli) untilSignal() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	got := make(chan os.Signal, 1)
+	signal.Notify(got, endings()...)
+	go func() {
+		defer cancel()
+		defer signal.Stop(got)
+		for {
+			select {
+			case s := <-got:
+				if s != syscall.SIGHUP || !c.stays.Load() {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // endings lists the signals that end a verb in order. That of a terminal that goes
@@ -56,6 +79,7 @@ type cli struct {
 	json     bool
 	quiet    bool
 	verbose  bool
+	stays    *atomic.Bool // whether the verb goes on after a hangup
 }
 
 func (c *cli) root() *cobra.Command {

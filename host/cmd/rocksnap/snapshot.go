@@ -19,6 +19,7 @@ func (c *cli) snapshotVerb() *cobra.Command {
 	var strategy string
 	var labels, meta []string
 	var savepoint bool
+	var series series
 	cmd := verb("snapshot", "Take a snapshot", `Takes a snapshot of the database with the strategy that [snapshot] strategy or
 --strategy names. The database must not be open elsewhere; it is not changed,
 unless [snapshot] flush = "always" asks for it.
@@ -29,9 +30,15 @@ file's base name; together they have at most 1 MiB.
 A savepoint holds all that it needs by itself, and no later snapshot builds on
 it. What a snapshot that was broken off has stored is not sent again.
 
-Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
+With --every it stays and takes one snapshot after the other, until it is
+interrupted or has taken --count. The configuration is read again on SIGHUP and
+when it, or a module that it names, has changed; a wrong one is reported, and
+the former one stays. So is a snapshot that fails, and the next one is tried.
+
+Exit status: 0 ok, 1 failed, 2 usage, 3 some of --count failed, 10 no repository, 11 fenced or locked,
 12 key, 20 damage found, 30 plugin refused or failed, 130 interrupted.`,
 		`  rocksnap snapshot
+  rocksnap snapshot --every 10m
   rocksnap snapshot --strategy canonical --label release=1.4 --meta offsets.json`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			o, err := snapshotOptions(cmd, labels, meta)
@@ -39,12 +46,17 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 fenced or locked,
 				return err
 			}
 			o.Savepoint = savepoint
+			if cmd.Flags().Changed("every") || cmd.Flags().Changed("count") {
+				return c.snapshots(cmd, strategy, series, o)
+			}
 			return c.snapshot(cmd, strategy, o)
 		})
 	cmd.Flags().StringVar(&strategy, "strategy", "", "strategy `NAME` instead of the configured one")
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`, shown in lists, never encrypted; repeatable")
 	cmd.Flags().StringArrayVar(&meta, "meta", nil, "`FILE` with application metadata; repeatable")
 	cmd.Flags().BoolVar(&savepoint, "savepoint", false, "keep it until it is removed by its id; it shares nothing with others")
+	cmd.Flags().DurationVar(&series.every, "every", 0, "stay, and take one each `DURATION`, as in 10m")
+	cmd.Flags().IntVar(&series.count, "count", 0, "with --every, how many; 0 for no end")
 	c.completeStrategies(cmd)
 	return cmd
 }
@@ -132,6 +144,14 @@ func access(cfg *config.Config) []host.Option {
 	return []host.Option{host.Offline()}
 }
 
+// warnFallback says what people might otherwise overlook. With --json the document
+// has it.
+func (c *cli) warnFallback(m *host.Manifest) {
+	if s := m.Strategy; s.FallbackFor != "" && !c.json {
+		fmt.Fprintf(c.err, "warning: strategy %s failed (%s); took the snapshot with %s instead\n", plain(s.FallbackFor), plain(s.FallbackReason), plain(s.Name))
+	}
+}
+
 type snapshotDocument struct {
 	Schema      string            `json:"schema"`
 	ID          string            `json:"id"`
@@ -147,13 +167,18 @@ type snapshotDocument struct {
 	TotalMs     float64           `json:"total_ms"`
 	Epoch       uint64            `json:"epoch"`
 	Labels      map[string]string `json:"labels"`
+
+	FallbackFor    string `json:"fallback_for,omitempty"`
+	FallbackReason string `json:"fallback_reason,omitempty"`
 }
 
 func (c *cli) printSnapshot(m *host.Manifest, resumed int64) error {
+	c.warnFallback(m)
 	if c.json {
 		return c.print(snapshotDocument{
 			"rocksnap.snapshot/1", m.ID, m.Strategy.Name, m.Kind, m.Files, m.BytesFull, m.BytesNew, m.BytesReused,
 			resumed, m.Savepoint, m.PrepareMs, m.TotalMs, m.Epoch, filled(m.Labels),
+			m.Strategy.FallbackFor, m.Strategy.FallbackReason,
 		})
 	}
 	t := c.table()
