@@ -79,14 +79,14 @@ func (d *doctor) retention() {
 
 // strategies loads the module of each strategy that the configuration uses.
 func (d *doctor) strategies(ctx context.Context) {
-	s := &strategies{cfg: d.cfg, native: d.settings.native, cache: d.settings.cache, modules: make(map[string]*loaded)}
+	s := newStrategies(d.cfg, d.settings)
 	for _, name := range d.cfg.Used() {
 		check := "strategy " + name
-		if err := s.check(ctx, name); err != nil {
+		if err := s.current.check(ctx, name); err != nil {
 			d.fail(check, err)
 			continue
 		}
-		module := s.provenance(name).Module
+		module := s.current.provenance(name).Module
 		if module == "" {
 			d.pass(check, "it runs natively")
 			continue

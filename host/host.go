@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -28,9 +29,11 @@ import (
 // Host owns or borrows a database and takes snapshots of it.
 type Host struct {
 	*Repository
-	db     database
-	flush  rocks.Flush
-	writer *catalog.Writer // nil when opened with ReadOnlyRepository
+	db        database
+	circuits  *circuits
+	reloading sync.Mutex      // held by Reload
+	offline   bool            // the database cannot be flushed
+	writer    *catalog.Writer // nil when opened with ReadOnlyRepository
 }
 
 // database is what snapshots need of RocksDB.
@@ -54,7 +57,7 @@ func Open(ctx context.Context, cfg *config.Config, options ...Option) (*Host, er
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Repository: r, flush: rocks.Flush(cfg.Snapshot.Flush)}
+	h := &Host{Repository: r, circuits: newCircuits(r), offline: s.offline}
 	if h.db, err = openDatabase(cfg, s); err != nil {
 		return nil, err
 	}
@@ -65,7 +68,7 @@ func Open(ctx context.Context, cfg *config.Config, options ...Option) (*Host, er
 }
 
 func (h *Host) start(ctx context.Context, s settings) error {
-	if err := h.strategies.check(ctx, h.cfg.Snapshot.Strategy); err != nil {
+	if err := h.checkChosen(ctx); err != nil {
 		return err
 	}
 	if removed, err := rocks.Sweep(h.db.Path()); err != nil {
@@ -81,6 +84,24 @@ func (h *Host) start(ctx context.Context, s settings) error {
 		return fmt.Errorf("take over as writer: %w", err)
 	}
 	h.writer = writer
+	return nil
+}
+
+// checkChosen loads the strategy that the configuration chooses, and those that it
+// falls back to: with one of these at hand, the host can do without it.
+func (h *Host) checkChosen(ctx context.Context) error {
+	cfg := h.config()
+	for name := cfg.Snapshot.Strategy; name != ""; {
+		to := cfg.Strategies[name].OnError.To
+		err := h.strategies.current.check(ctx, name)
+		if err != nil && (to == "" || !fallible(err)) {
+			return err
+		}
+		if err != nil {
+			h.log.Warn("strategy cannot be loaded", "strategy", name, "instead", to, "error", err)
+		}
+		name = to
+	}
 	return nil
 }
 
@@ -140,8 +161,8 @@ func (h *Host) Close() error {
 }
 
 // checkpoint makes and reads the checkpoint of a session.
-func (h *Host) checkpoint(origin blobOrigin) (*capture, error) {
-	dir, err := rocks.NewCheckpoint(h.db, h.flush)
+func (h *Host) checkpoint(flush rocks.Flush, origin blobOrigin) (*capture, error) {
+	dir, err := rocks.NewCheckpoint(h.db, flush)
 	if err != nil {
 		return nil, checkpointProblem(fmt.Errorf("checkpoint: %w", err))
 	}

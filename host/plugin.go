@@ -19,7 +19,7 @@ type ModuleInfo = strategy.Info
 // A relative path is searched for as one of a configuration is: in the working
 // folder, then ROCKSNAP_PLUGIN_PATH, then beside the executable.
 func InspectModule(path string) (ModuleInfo, error) {
-	path, _, err := (&strategies{cfg: new(config.Config)}).find(path)
+	path, _, err := (&generation{cfg: new(config.Config)}).find(path)
 	if err != nil {
 		return ModuleInfo{}, err
 	}
@@ -59,24 +59,33 @@ func CheckStrategies(ctx context.Context, cfg *config.Config, options ...Option)
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, name := range cfg.Used() {
-		errs = append(errs, r.checkStrategy(ctx, name))
-	}
-	return errors.Join(append(errs, r.strategies.close(ctx))...)
+	return errors.Join(r.checkStrategies(ctx, r.strategies.current), r.strategies.close(context.WithoutCancel(ctx)))
 }
 
-func (r *Repository) checkStrategy(ctx context.Context, name string) error {
-	started, err := r.strategies.start(ctx, name)
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.cfg.Where("strategies", name, "module"), err)
+// checkStrategies loads and dry-runs what a generation uses.
+func (r *Repository) checkStrategies(ctx context.Context, g *generation) error {
+	var errs []error
+	for _, name := range g.cfg.Used() {
+		errs = append(errs, r.checkStrategy(ctx, g, name))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Repository) checkStrategy(ctx context.Context, g *generation, name string) error {
+	started, err := g.start(ctx, name)
+	if errors.Is(err, abi.EPERM) || CodeOf(err) == CodeUsage { // it names the key itself
+		return err
+	} else if err != nil {
+		return fmt.Errorf("%s: %w", g.cfg.Where("strategies", name, "module"), err)
 	}
 	defer started.Close(context.WithoutCancel(ctx))
-	s := (&Host{Repository: r}).newSession(ctx, name, true) // what Init may call needs no database
+	ctx, cancel := context.WithCancel(ctx)
+	s := (&Host{Repository: r}).newSession(ctx, g, name, true) // what Init may call needs no database
 	defer s.close()
+	defer cancel()
 	s.enter(ctx, abi.PhaseInit)
 	if err := started.Init(ctx, s); err != nil {
-		return problem(CodePlugin, fmt.Errorf("%s: %w", r.cfg.Where("strategies", name, "config"), err), "")
+		return problem(CodePlugin, fmt.Errorf("%s: %w", g.cfg.Where("strategies", name, "config"), err), "")
 	}
 	return nil
 }

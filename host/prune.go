@@ -39,8 +39,8 @@ func (r *Repository) Prune(ctx context.Context, o PruneOptions) (*Pruned, error)
 		}
 	}
 	pruned, err := r.catalog.Prune(ctx, catalog.PruneOptions{
-		Policy: policy(r.cfg.Retention), Remove: ids, Sweep: o.Sweep,
-		Grace: time.Duration(r.cfg.Retention.Grace), DryRun: o.DryRun, Owner: thisProcess(),
+		Policy: policy(r.config().Retention), Remove: ids, Sweep: o.Sweep,
+		Grace: time.Duration(r.config().Retention.Grace), DryRun: o.DryRun, Owner: thisProcess(),
 	})
 	switch {
 	case errors.Is(err, catalog.ErrPinned):

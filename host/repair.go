@@ -2,8 +2,6 @@ package host
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
 // Repaired is the outcome of a repair.
@@ -251,7 +250,7 @@ func (p *repair) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	p.capture, err = p.host.checkpoint(history.origin)
+	p.capture, err = p.host.checkpoint(rocks.Flush(p.host.config().Snapshot.Flush), history.origin)
 	return err
 }
 
@@ -267,18 +266,20 @@ func (p *repair) close() (err error) {
 
 // module stores a module again when it is that of a configured strategy.
 func (p *repair) module(ctx context.Context, digest string) (outcome, error) {
-	for name, table := range p.host.cfg.Strategies {
-		wasm, err := p.host.strategies.read(name, table)
-		if err != nil {
-			continue // a strategy that is not installed here
-		}
-		if sum := sha256.Sum256(wasm); hex.EncodeToString(sum[:]) != digest {
-			continue
+	g, err := p.host.strategies.take()
+	if err != nil {
+		return outcome{}, err
+	}
+	defer g.release(ctx)
+	for name, table := range g.cfg.Strategies {
+		file, err := g.read(name, table)
+		if err != nil || file.digest != digest {
+			continue // a strategy that is not installed here, or another one
 		}
 		if err := p.host.store.Delete(ctx, catalog.ModuleName(digest)); err != nil {
 			return outcome{}, err
 		}
-		if _, err := p.host.catalog.PutModule(ctx, wasm); err != nil {
+		if _, err := p.host.catalog.PutModule(ctx, file.wasm); err != nil {
 			return outcome{}, err
 		}
 		return outcome{true, "from the configured strategy " + name}, nil

@@ -24,7 +24,6 @@ type File = catalog.File
 // Repository is the place where the snapshots of a database are kept. It needs
 // no database to list, restore or verify them.
 type Repository struct {
-	cfg        *config.Config
 	name       string             // of the database within the repository
 	groups     *catalog.KeyGroups // nil when the application declares none
 	store      blob.Store
@@ -36,6 +35,9 @@ type Repository struct {
 	report     func(Progress)
 	state      string // folder of what this machine remembers; "" for none
 }
+
+// config returns the configuration that holds until the next reload.
+func (r *Repository) config() *config.Config { return r.strategies.config() }
 
 // OpenRepository opens the repository that the configuration names.
 func OpenRepository(ctx context.Context, cfg *config.Config, options ...Option) (*Repository, error) {
@@ -49,9 +51,9 @@ func newRepository(cfg *config.Config, s settings) (*Repository, error) {
 		return nil, err
 	}
 	r := &Repository{
-		cfg: cfg, name: cfg.Repository.Name, store: s.store, keys: keys,
+		name: cfg.Repository.Name, store: s.store, keys: keys,
 		workers: cfg.Repository.Transfer.Workers, log: s.log, report: s.report, state: s.state,
-		strategies: &strategies{cfg: cfg, native: s.native, wrap: s.wrap, cache: s.cache, modules: make(map[string]*loaded)},
+		strategies: newStrategies(cfg, s),
 	}
 	if g := cfg.KeyGroups; g != nil {
 		r.groups = &catalog.KeyGroups{Count: g.Count, First: g.Range.First, Last: g.Range.Last}

@@ -13,19 +13,24 @@ import (
 // steer its restore. Nothing else is ever asked: the files of a manifest restore
 // without any module.
 func (r *Repository) steered(m *Manifest) bool {
-	table, ok := r.cfg.Strategies[m.Strategy.Name]
+	table, ok := r.config().Strategies[m.Strategy.Name]
 	return ok && slices.Contains(table.Allow, string(abi.GrantRestore))
 }
 
 // steer runs the Restore method of a strategy over the files of a manifest. It
 // returns false when the strategy has none; then nothing has been fetched.
 func (r *Repository) steer(ctx context.Context, m *Manifest, fetch func(context.Context, *File) error) (bool, error) {
-	started, err := r.strategies.start(ctx, m.Strategy.Name)
+	g, err := r.strategies.take()
+	if err != nil {
+		return false, err
+	}
+	defer g.release(context.WithoutCancel(ctx))
+	started, err := g.start(ctx, m.Strategy.Name)
 	if err != nil {
 		return false, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &restoreSession{session: (&Host{Repository: r}).newSession(ctx, m.Strategy.Name, false), manifest: m, fetch: fetch, fetched: make([]bool, len(m.Contents))}
+	s := &restoreSession{session: (&Host{Repository: r}).newSession(ctx, g, m.Strategy.Name, false), manifest: m, fetch: fetch, fetched: make([]bool, len(m.Contents))}
 	defer func() {
 		cancel()
 		s.session.close()
@@ -33,7 +38,7 @@ func (r *Repository) steer(ctx context.Context, m *Manifest, fetch func(context.
 	}()
 	s.enter(ctx, abi.PhaseInit)
 	if err := started.Init(ctx, s); err != nil {
-		return false, problem(CodePlugin, err, "check [strategies."+m.Strategy.Name+".config]")
+		return false, s.blame(err, "check [strategies."+m.Strategy.Name+".config]")
 	}
 	s.enter(ctx, abi.PhaseRestore)
 	err = started.Restore(ctx, s)
@@ -41,7 +46,7 @@ func (r *Repository) steer(ctx context.Context, m *Manifest, fetch func(context.
 		return false, nil
 	}
 	if err != nil {
-		return true, s.blame(err)
+		return true, s.blame(err, "")
 	}
 	return true, s.proveFetched()
 }

@@ -25,7 +25,7 @@ func (r *Repository) prepareTarget(target string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("restore: %w", err)
 	}
-	if folder := rocks.Staging(r.cfg.Database.Path); target == folder || strings.HasPrefix(target, folder+"/") {
+	if folder := rocks.Staging(r.config().Database.Path); target == folder || strings.HasPrefix(target, folder+"/") {
 		return "", problem(CodeUsage, fmt.Errorf("restore: target %s is in the folder of checkpoints", target), "name a directory elsewhere")
 	}
 	if err := checkTarget(target); err != nil {

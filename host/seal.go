@@ -47,7 +47,7 @@ func (s *session) provenance() *catalog.Manifest {
 			Database: s.host.name,
 			Lineage:  s.lineage.id,
 			Created:  s.started,
-			Strategy: s.host.strategies.provenance(s.strategy),
+			Strategy: s.origin(),
 		},
 		Detail: catalog.Detail{
 			RocksDB:          rocks.Version(),

@@ -15,21 +15,24 @@ import (
 	"github.com/rocksnap/rocksnap/abi/keygroup"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/strategy"
 )
 
 // session is one run of a strategy: abi.Session over the database and the store.
 // Its methods belong to the goroutine that runs the strategy; what the workers
 // share with it stands in the ledger.
 type session struct {
-	host      *Host
-	id        string // UUID; the first part of every object's name
-	strategy  string
-	config    []byte
-	started   time.Time
-	run       *catalog.Session // nil when dry
-	dry       bool             // plan only: nothing is stored
-	savepoint bool             // nothing is shared, neither way
-	empty     bool             // the database holds nothing
+	host       *Host
+	id         string // UUID; the first part of every object's name
+	generation *generation
+	strategy   string
+	config     []byte
+	started    time.Time
+	run        *catalog.Session // nil when dry
+	dry        bool             // plan only: nothing is stored
+	savepoint  bool             // nothing is shared, neither way
+	instead    instead          // what this run stands in for
+	empty      bool             // the database holds nothing
 
 	mu        sync.Mutex      // guards ctx and phase from a Wait that an ended module left behind
 	ctx       context.Context // of the current phase
@@ -53,10 +56,10 @@ type session struct {
 
 var _ abi.Session = (*session)(nil)
 
-func (h *Host) newSession(ctx context.Context, strategy string, dry bool) *session {
+func (h *Host) newSession(ctx context.Context, g *generation, strategy string, dry bool) *session {
 	s := &session{
-		host: h, id: uuid.Must(uuid.NewV7()).String(), strategy: strategy, dry: dry, ctx: ctx,
-		config: h.strategies.config(strategy), started: time.Now().UTC(), meta: make(map[string][]byte),
+		host: h, id: uuid.Must(uuid.NewV7()).String(), generation: g, strategy: strategy, dry: dry, ctx: ctx,
+		config: g.config(strategy), started: time.Now().UTC(), meta: make(map[string][]byte),
 	}
 	s.ledger.report = throttle("snapshot", h.report)
 	s.transfers = newTransfers(ctx, h.workers)
@@ -167,12 +170,13 @@ func (s *session) StateGet(key string) ([]byte, error) {
 	return value, nil
 }
 
-// StatePut changes the state that will be committed.
+// StatePut changes the state that will be committed, within the configuration's
+// limit.
 func (s *session) StatePut(key string, value []byte) error {
 	if err := s.allow("state_put", abi.PhasePrepare|abi.PhaseSnapshot); err != nil {
 		return err
 	}
-	return put(s.mutableState(), "state", key, value, abi.MaxState)
+	return put(s.mutableState(), "state", key, value, s.generation.state(s.strategy))
 }
 
 // StateDelete removes a key from the state that will be committed.
@@ -239,8 +243,9 @@ func (s *session) Checkpoint() (int, error) {
 		return 0, fmt.Errorf("checkpoint beside a view: a snapshot is native or canonical: %w", abi.ECONFLICT)
 	}
 	if s.capture == nil {
-		c, err := s.host.checkpoint(s.lineage.origin)
+		c, err := s.host.checkpoint(s.generation.flush(), s.lineage.origin)
 		if err != nil {
+			s.ledger.fail(err)
 			return 0, err
 		}
 		c.markBase(s.shared)
@@ -260,6 +265,7 @@ func (s *session) View() (int, error) {
 	}
 	if s.view == nil {
 		if err := s.openView(); err != nil {
+			s.ledger.fail(err)
 			return 0, err
 		}
 	}
@@ -300,6 +306,7 @@ func (s *session) BasesRead(start int, dst []abi.Base) (int, error) {
 		return 0, nil
 	}
 	if _, err := s.newestSound(func() uint64 { return s.history.newest(s.lineage.id) }); err != nil {
+		s.ledger.fail(err)
 		return 0, fmt.Errorf("read base: %w", err)
 	}
 	bases := s.history.bases(s.lineage.id)
@@ -322,6 +329,7 @@ func (s *session) BaseUse(slot uint64) error {
 	}
 	base, err := s.host.catalog.Manifest(s.ctx, slot)
 	if err != nil {
+		s.ledger.fail(err)
 		return fmt.Errorf("read base: %w", err)
 	}
 	s.base, s.shared = base, sharedFiles(base)
@@ -343,14 +351,39 @@ func sharedFiles(m *catalog.Manifest) map[string]*catalog.File {
 	return shared
 }
 
-// blame tells a failure of the store or the database, which the strategy merely
-// passed on, from one of the strategy.
-func (s *session) blame(err error) error {
+// ended is the error of what could not begin, unless the snapshot was cancelled.
+func (s *session) ended(err error) error {
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("snapshot: %w", context.Cause(s.ctx))
+	}
+	return err
+}
+
+// origin says what takes the snapshot, and what it replaces.
+func (s *session) origin() catalog.Strategy {
+	p := s.generation.provenance(s.strategy)
+	p.FallbackFor, p.FallbackReason = s.instead.strategy, s.instead.reason
+	if p.FallbackReason != "" && s.host.keys.id() != "" { // it may quote what is encrypted
+		p.FallbackReason = "in the log of the host; this repository is encrypted"
+	}
+	return p
+}
+
+// blame tells a failure of the store, the database or the host, which the strategy
+// merely passed on, from one of the strategy: that alone is [CodePlugin], and has
+// the hint.
+func (s *session) blame(err error, hint string) error {
 	if s.ctx.Err() != nil { // and whatever failed because of it
 		return fmt.Errorf("%s: %w", s.phase, context.Cause(s.ctx))
 	}
 	if p := (*Problem)(nil); errors.As(err, &p) {
 		return problem(p.Code, err, p.Hint)
+	}
+	if failure := (*strategy.Error)(nil); errors.As(err, &failure) && failure.Errno == abi.EINTERNAL && failure.Cause != nil {
+		return problem(CodeFailed, err, "this is a fault of rocksnap, and not of the strategy: report it")
+	}
+	if errors.Is(err, strategy.ErrCrashed) { // whatever it was told before
+		return problem(CodePlugin, err, hint)
 	}
 	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
 		err = fmt.Errorf("%s: %w", s.phase, cause)
@@ -358,7 +391,7 @@ func (s *session) blame(err error) error {
 			return err
 		}
 	}
-	return problem(CodePlugin, err, "")
+	return problem(CodePlugin, err, hint)
 }
 
 // refuse explains why a snapshot could not be sealed. A failure that the strategy

@@ -21,36 +21,34 @@ type SnapshotOptions struct {
 	// Savepoint makes a snapshot that shares no object with any other, that no
 	// other builds on, and that prune keeps until it is told its name.
 	Savepoint bool
+
+	instead instead // of which strategy, after what failure
 }
 
 // Operation is a snapshot under way: its instant is captured.
 type Operation struct {
-	host     *Host
-	session  *session
-	strategy instance // nil for an empty database
-	options  SnapshotOptions
-	release  func() // of the lease on the database
-	cancel   context.CancelFunc
-	prepared time.Duration
+	host       *Host
+	session    *session
+	generation *generation
+	trial      *trial   // nil when nobody counts the strategy's failures
+	strategy   instance // nil for an empty database
+	options    SnapshotOptions
+	release    func() // of the lease on the database
+	cancel     context.CancelFunc
+	prepared   time.Duration
 
 	done     chan struct{}
 	manifest *Manifest
 	err      error
 }
 
-// Snapshot takes a snapshot and returns its manifest: [Host.Begin], then
-// [Operation.Wait].
-func (h *Host) Snapshot(ctx context.Context, o SnapshotOptions) (*Manifest, error) {
-	op, err := h.Begin(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	return op.Wait()
-}
-
 // Begin captures the instant of a snapshot and returns. Writes after it are not
 // part of the snapshot. The rest runs in the background until Wait returns;
 // cancelling ctx cancels it.
+//
+// It is a single attempt, whatever the configuration's on_error says, but a
+// strategy that rests after too many failures is refused. [Host.Snapshot] does
+// all of on_error.
 func (h *Host) Begin(ctx context.Context, o SnapshotOptions) (*Operation, error) {
 	if h.writer == nil {
 		return nil, errors.New("snapshot: the host was opened without a writer")
@@ -64,9 +62,6 @@ func (h *Host) Begin(ctx context.Context, o SnapshotOptions) (*Operation, error)
 }
 
 func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operation, error) {
-	if o.Strategy == "" {
-		o.Strategy = h.cfg.Snapshot.Strategy
-	}
 	var err error
 	if o.Labels, o.Meta, err = checkLabels(o); err != nil {
 		return nil, err
@@ -75,15 +70,40 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	op := &Operation{host: h, options: o, release: release, cancel: cancel, done: make(chan struct{})}
-	op.session = h.newSession(ctx, o.Strategy, dry)
-	op.session.savepoint = o.Savepoint
+	op := &Operation{host: h, options: o, release: release, done: make(chan struct{})}
+	if err := op.admit(dry); err != nil {
+		release()
+		return nil, err
+	}
+	ctx, op.cancel = context.WithCancel(ctx)
+	op.session = h.newSession(ctx, op.generation, op.options.Strategy, dry)
+	op.session.savepoint, op.session.instead = o.Savepoint, o.instead
 	if err := op.prepare(ctx); err != nil {
 		op.settle(nil, err)
 		return nil, op.err
 	}
 	return op, nil
+}
+
+// admit takes the configuration that the operation runs on to its end, and asks
+// whether the strategy may be tried.
+func (op *Operation) admit(dry bool) error {
+	g, err := op.host.strategies.take()
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	op.generation = g
+	if op.options.Strategy == "" {
+		op.options.Strategy = g.cfg.Snapshot.Strategy
+	}
+	if dry {
+		return nil
+	}
+	name := op.options.Strategy
+	if op.trial, err = op.host.circuits.admit(name, g.digest(name), g.cfg.Strategies[name].OnError); err != nil {
+		return errors.Join(err, g.release(context.Background()))
+	}
+	return nil
 }
 
 // maxLabels bounds the bytes of all labels, which every list reads.
@@ -130,17 +150,17 @@ func (op *Operation) prepare(ctx context.Context) error {
 	if empty {
 		return s.captureEmpty()
 	}
-	if op.strategy, err = op.host.strategies.start(ctx, s.strategy); err != nil {
-		return err
+	if op.strategy, err = op.generation.start(ctx, s.strategy); err != nil {
+		return s.ended(err)
 	}
 	s.enter(ctx, abi.PhaseInit)
 	if err := op.strategy.Init(ctx, s); err != nil {
-		return problem(CodePlugin, err, "check [strategies."+s.strategy+".config]")
+		return s.blame(err, "check [strategies."+s.strategy+".config]")
 	}
 	s.started = time.Now().UTC()
 	s.enter(ctx, abi.PhasePrepare)
 	if err := op.strategy.Prepare(ctx, s); err != nil {
-		return s.blame(err)
+		return s.blame(err, "")
 	}
 	op.prepared = time.Since(s.started)
 	return nil
@@ -152,7 +172,7 @@ func (op *Operation) run(publish func(context.Context, *Manifest) error) {
 	s.enter(ctx, abi.PhaseSnapshot)
 	if op.strategy != nil {
 		if err := op.strategy.Snapshot(ctx, s); err != nil {
-			op.settle(nil, s.blame(err))
+			op.settle(nil, s.blame(err, ""))
 			return
 		}
 	}
@@ -174,7 +194,7 @@ func (op *Operation) commit(ctx context.Context, m *Manifest) error {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	if wasm := op.host.strategies.module(op.session.strategy); wasm != nil {
+	if wasm := op.generation.module(op.session.strategy); wasm != nil {
 		_, err := op.host.catalog.PutModule(ctx, wasm)
 		if errors.Is(err, catalog.ErrDamaged) { // it tells where a snapshot comes from; the data does not need it
 			op.host.log.Warn("the repository's copy of the module is damaged", "error", err)
@@ -216,17 +236,29 @@ func (op *Operation) settle(m *Manifest, err error) {
 	ctx := context.WithoutCancel(s.ctx)
 	op.notify(ctx)
 	op.cancel()
+	op.trial.end(op.verdict())
 	var leftovers []error
 	if op.strategy != nil {
 		leftovers = append(leftovers, op.strategy.Close(ctx))
 	}
-	leftovers = append(leftovers, s.close())
+	leftovers = append(leftovers, s.close(), op.generation.release(ctx))
 	if s.run != nil {
 		leftovers = append(leftovers, s.run.Close(ctx, err))
 	}
 	if err := errors.Join(leftovers...); err != nil {
 		op.host.log.Warn("snapshot left something behind", "snapshot", s.id, "error", err)
 	}
+}
+
+// errNotAsked is the verdict on a strategy that nothing was asked of.
+var errNotAsked = errors.New("the database is empty")
+
+// verdict is what the outcome says about the strategy.
+func (op *Operation) verdict() error {
+	if op.err == nil && op.session.empty {
+		return errNotAsked
+	}
+	return op.err
 }
 
 // notify tells the strategy what became of its snapshot. It can change nothing.

@@ -126,7 +126,7 @@ func (v *verification) follow(ctx context.Context, seen catalog.Head, path strin
 // policy would remove.
 func (v *verification) countOrphans(ctx context.Context, _ *tally) error {
 	pruned, err := v.repository.catalog.Prune(ctx, catalog.PruneOptions{
-		Sweep: true, DryRun: true, Grace: time.Duration(v.repository.cfg.Retention.Grace), Owner: thisProcess(),
+		Sweep: true, DryRun: true, Grace: time.Duration(v.repository.config().Retention.Grace), Owner: thisProcess(),
 	})
 	if errors.Is(err, catalog.ErrDamaged) || errors.Is(err, catalog.ErrVersion) {
 		return nil // nobody knows what that refers to

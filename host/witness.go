@@ -59,11 +59,14 @@ func (r *Repository) remember(head catalog.Head) {
 	}
 }
 
-func (w witness) replace(text string) error {
-	if err := durable.MkdirAll(filepath.Dir(w.path), 0o700); err != nil {
+func (w witness) replace(text string) error { return replaceFile(w.path, text) }
+
+// replaceFile keeps a small file of the state folder, whole in any case.
+func replaceFile(path, text string) error {
+	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	next := w.path + "." + uuid.NewString()
+	next := path + "." + uuid.NewString()
 	err := durable.CreateFile(next, 0o600, func(f io.Writer) error {
 		_, err := io.WriteString(f, text)
 		return err
@@ -71,7 +74,7 @@ func (w witness) replace(text string) error {
 	if err != nil {
 		return err
 	}
-	if err = durable.Rename(next, w.path); err != nil {
+	if err = durable.Rename(next, path); err != nil {
 		_ = os.Remove(next) // gone already when only the sync has failed
 	}
 	return err

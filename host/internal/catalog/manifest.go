@@ -53,6 +53,13 @@ type Strategy struct {
 	Name   string `json:"name"`
 	Module string `json:"module,omitempty"` // sha256 of the module, hex; empty when run natively
 	ABI    string `json:"abi"`              // as in "1.0"
+
+	Signer    string `json:"signer,omitempty"`    // trusted key that has signed the module, as in the configuration
+	Isolation string `json:"isolation,omitempty"` // of the module, as in the configuration
+
+	// Of a snapshot that another strategy was to take: which, and why it has not.
+	FallbackFor    string `json:"fallback_for,omitempty"`
+	FallbackReason string `json:"fallback_reason,omitempty"`
 }
 
 // Manifest is the immutable document that a snapshot is. It lists every file in

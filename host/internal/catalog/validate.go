@@ -52,6 +52,8 @@ func (s *Summary) validate() error {
 		return errors.New("strategy has no name")
 	case s.Strategy.Module != "" && !isDigest(s.Strategy.Module):
 		return fmt.Errorf("module digest %q is malformed", s.Strategy.Module)
+	case !utf8.ValidString(s.Strategy.FallbackFor + s.Strategy.FallbackReason):
+		return errors.New("reason of a fallback is not UTF-8")
 	case s.Base != "" && !isUUID(s.Base):
 		return fmt.Errorf("base %q is no UUID", s.Base)
 	case s.Files < 0 || s.BytesFull < 0 || s.BytesNew < 0 || s.BytesReused < 0:

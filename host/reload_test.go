@@ -1,0 +1,279 @@
+package host_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/config"
+	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+)
+
+// writeModule writes the smallest module that loads. Its strategy does nothing,
+// which the seal refuses. Another note makes another module.
+func writeModule(t testing.TB, path, note string) {
+	t.Helper()
+	section := func(id byte, content string) string { return string([]byte{id, byte(len(content))}) + content }
+	name := func(s string) string { return string([]byte{byte(len(s))}) + s }
+	wasm := "\x00asm\x01\x00\x00\x00" +
+		section(1, "\x01\x60\x00\x01\x7f") + // one type: no parameter, an i32
+		section(3, "\x02\x00\x00") + // two functions of it
+		section(5, "\x01\x00\x01") + // a memory of one page
+		section(7, "\x05"+name("memory")+"\x02\x00"+name("rocksnap_abi")+"\x00\x00"+
+			name("rocksnap_init")+"\x00\x01"+name("rocksnap_prepare")+"\x00\x01"+name("rocksnap_snapshot")+"\x00\x01") +
+		section(10, "\x02\x06\x00\x41\x80\x80\x04\x0b\x04\x00\x41\x00\x0b") + // they return 1<<16 and 0
+		section(0, name("note")+note)
+	next := path + ".next"
+	require.NoError(t, os.WriteFile(next, []byte(wasm), 0o600))
+	require.NoError(t, os.Rename(next, path)) // at once: others may read it
+}
+
+// variants writes configurations side by side.
+type variants struct {
+	t    testing.TB
+	base *config.Config
+}
+
+// with loads the configuration with the given lines behind it. Pairs replace text
+// before that.
+func (v variants) with(lines string, pairs ...string) *config.Config {
+	v.t.Helper()
+	text, err := os.ReadFile(v.base.Path)
+	require.NoError(v.t, err)
+	file, err := os.CreateTemp(v.base.Dir(), "*.toml")
+	require.NoError(v.t, err)
+	_, err = file.WriteString(strings.NewReplacer(pairs...).Replace(string(text)) + lines)
+	require.NoError(v.t, err)
+	require.NoError(v.t, file.Close())
+	cfg, err := config.Load(file.Name())
+	require.NoError(v.t, err)
+	return cfg
+}
+
+const toIncremental, fromFull = `strategy = "incremental"`, `strategy = "native-full"`
+
+// Strategy, module, limits, flush and settings change from one snapshot to the next.
+func TestReload(t *testing.T) {
+	path := shapes[0].make(t)
+	v := variants{t, dbtest.Config(t, path)}
+	h := open(t, v.base)
+	take := func() *host.Manifest {
+		m, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
+		require.NoError(t, err)
+		return m
+	}
+	assert.Equal(t, "native-full", take().Strategy.Name)
+	require.NoError(t, h.Reload(t.Context(), v.with("", fromFull, toIncremental)))
+	first := take()
+	assert.Equal(t, "incremental", first.Strategy.Name)
+	assert.NotEmpty(t, take().Base)
+
+	require.NoError(t, h.Reload(t.Context(), v.with("[strategies.incremental.config]\nfull_every = 1", fromFull, toIncremental)))
+	assert.Empty(t, take().Base, "the new setting makes every snapshot a full one")
+	require.NoError(t, h.Reload(t.Context(), v.with("[strategies.incremental.limits]\nstate = \"0B\"", fromFull, toIncremental)))
+	_, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
+	require.ErrorContains(t, err, "bytes, at most 0")
+	require.NoError(t, h.Reload(t.Context(), v.with("", dbtest.Module(t, "native-full"), dbtest.Module(t, "canonical"), `"checkpoint", "upload"`, `"export"`)))
+	m := take()
+	assert.Equal(t, "native-full", m.Strategy.Name)
+	assert.Equal(t, "canonical", m.Kind, "another module under the same name")
+	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, v.base, m.ID)))
+}
+
+// A configuration that is wrong changes nothing, and the error says what is wrong.
+func TestReloadRefused(t *testing.T) {
+	path := shapes[0].make(t)
+	v := variants{t, dbtest.Config(t, path)}
+	h := open(t, v.base, host.Offline())
+	mine := func(lines string) string {
+		return fmt.Sprintf("[strategies.mine]\nmodule = %q\n%s", dbtest.Module(t, "incremental"), lines)
+	}
+	refused := func(cfg *config.Config, want string) {
+		t.Helper()
+		err := h.Reload(t.Context(), cfg)
+		require.ErrorContains(t, err, want)
+		assert.Contains(t, err.Error(), "reload: the former configuration stays: ")
+		m, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
+		require.NoError(t, err)
+		assert.Equal(t, "native-full", m.Strategy.Name)
+	}
+	held, _ := host.Held(h)
+	refused(v.with("[strategies.incremental.config]\nfull_evry = 1", fromFull, toIncremental), "full_evry")
+	refused(v.with(table("mine", `"fail"`), fromFull, toIncremental), "none.wasm")
+	refused(v.with(mine("")), "not pinned")
+	refused(v.with(mine(`sha256 = "`+strings.Repeat("0", 64)+`"`)), "the configuration pins 000")
+	cfg := v.with(mine("allow_unpinned = true\nallow = [\"upload\"]"))
+	refused(cfg, cfg.Path+":")
+	refused(cfg, `[strategies.mine] allow: load strategy "mine": import rocksnap_v1.`)
+	refused(v.with("", path, path+"2"), "[database] changed, which needs a restart")
+	refused(v.with("", `"file:repo"`, `"file:repo2"`), "[repository] changed, which needs a restart")
+	refused(v.with("[keygroups]\ncount = 8"), "[keygroups] changed, which needs a restart")
+	refused(v.with("", fromFull, fromFull+"\nflush = \"always\""), "[snapshot] flush: opening the database for writing needs a restart")
+	refused(v.with(mine("allow_unpinned = true\nallow = [\"checkpoint\", \"upload\", \"reuse\", \"state\"]\nisolation = \"process\"")), "[strategies.mine] isolation")
+	now, _ := host.Held(h)
+	assert.Equal(t, held, now, "modules of what was refused are closed")
+}
+
+// What is under way ends as it has begun.
+func TestReloadDuringSnapshot(t *testing.T) {
+	path := shapes[0].make(t)
+	v := variants{t, dbtest.Config(t, path)}
+	gate := newGate(store(t, v.base))
+	h := open(t, v.base, host.WithStore(gate))
+	op, err := h.Begin(t.Context(), host.SnapshotOptions{})
+	require.NoError(t, err)
+	held, memory := host.Held(h)
+	require.Equal(t, 1, held)
+	require.Positive(t, memory)
+
+	next := v.with("", dbtest.Module(t, "native-full"), dbtest.Module(t, "incremental"), `"checkpoint", "upload"]`, `"checkpoint", "upload", "reuse", "state"]`)
+	require.NoError(t, h.Reload(t.Context(), next))
+	held, _ = host.Held(h)
+	require.Equal(t, 4, held, "the three of the new one, and the former, which is in use")
+	gate.open()
+	former, err := op.Wait()
+	require.NoError(t, err)
+	held, memory = host.Held(h)
+	assert.Equal(t, 3, held)
+	assert.Zero(t, memory)
+	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
+	require.NoError(t, err)
+	assert.NotEqual(t, former.Strategy.Module, m.Strategy.Module)
+	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, v.base, former.ID)))
+}
+
+// Close and Reload may meet.
+func TestReloadWhileClosing(t *testing.T) {
+	path := shapes[0].make(t)
+	v := variants{t, dbtest.Config(t, path)}
+	for range 5 {
+		h := open(t, v.base)
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				for h.Reload(context.Background(), v.base) == nil {
+				}
+			})
+		}
+		time.Sleep(20 * time.Millisecond)
+		require.NoError(t, h.Close())
+		all.Wait()
+		require.ErrorContains(t, h.Reload(t.Context(), v.base), "the host is closed")
+		held, memory := host.Held(h)
+		assert.Zero(t, held)
+		assert.Zero(t, memory)
+	}
+}
+
+// TestReloadUnderLoad takes snapshots side by side while the configuration goes
+// back and forth a thousand times, and is often wrong.
+func TestReloadUnderLoad(t *testing.T) {
+	path := dbtest.New(t, rocks.Creation{})
+	dbtest.Fill(t, path, "default", 1, 50)
+	v := variants{t, lean(t, dbtest.Config(t, path))}
+	h := open(t, v.base, host.Offline())
+	module := filepath.Join(v.base.Dir(), "mine.wasm")
+	writeModule(t, module, "one")
+	const mine = "[strategies.mine]\nmodule = \"mine.wasm\"\nallow_unpinned = true\n" +
+		"on_error = { mode = \"fallback\", attempts = 2, backoff = \"0s\", trip_after = 2, cool_down = \"50ms\" }\n"
+	canonical := fmt.Sprintf("[strategies.canonical]\nmodule = %q\nallow_unpinned = true\nallow = [\"export\"]\n", dbtest.Module(t, "canonical"))
+	good := []*config.Config{
+		v.base, v.with(canonical, fromFull, `strategy = "canonical"`), v.with("[strategies.native-full.limits]\nmemory = \"32MiB\""),
+		v.with(mine, fromFull, `strategy = "mine"`), v.with(mine + "limits.calls = 1000"), v.with("[plugins]\nmemory = \"128MiB\""),
+		v.with(canonical+"[strategies.canonical.config]\ncodec = \"none\"", fromFull, `strategy = "canonical"`),
+	}
+	bad := []*config.Config{
+		v.with(canonical + "[strategies.canonical.config]\ncodec = \"lz5\""), v.with(table("gone", `"fail"`)),
+		v.with(mine + "sha256 = \"" + strings.Repeat("0", 64) + "\""), v.with("", path, path+"2"),
+	}
+	load := func(reloads int) {
+		stop := snapshotsInLoop(t, h, 2)
+		defer stop()
+		for n := range reloads {
+			if n%3 == 2 {
+				require.Error(t, h.Reload(t.Context(), bad[n/3%len(bad)]))
+			} else {
+				require.NoError(t, h.Reload(t.Context(), good[n%len(good)]))
+			}
+			if n%7 == 0 {
+				writeModule(t, module, fmt.Sprint(n%21))
+			}
+		}
+	}
+	load(30)
+	before := measure(t, h, v.base)
+	load(1000)
+	require.Eventually(t, func() bool { return measure(t, h, v.base).within(before) }, 10*time.Second, 100*time.Millisecond,
+		"%+v, and before %+v", measure(t, h, v.base), before)
+	requireClean(t, path)
+	assert.Empty(t, intents(t, v.base))
+}
+
+// lean leaves only native-full in a configuration that [dbtest.Config] has made.
+func lean(t *testing.T, cfg *config.Config) *config.Config {
+	text, err := os.ReadFile(cfg.Path)
+	require.NoError(t, err)
+	short, _, found := strings.Cut(string(text), "[strategies.incremental]")
+	require.True(t, found)
+	require.NoError(t, os.WriteFile(cfg.Path, []byte(short), 0o600))
+	return variants{t, cfg}.with("")
+}
+
+// usage is what a host at rest holds.
+type usage struct {
+	modules, goroutines, files, resident int
+	memory                               int64
+}
+
+func measure(t *testing.T, h *host.Host, cfg *config.Config) (u usage) {
+	require.NoError(t, h.Reload(t.Context(), cfg))
+	u.modules, u.memory = host.Held(h)
+	u.goroutines, u.resident = runtime.NumGoroutine(), resident(t)
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	u.files = len(entries)
+	return u
+}
+
+// within says that nothing has grown. Memory of Go and of RocksDB is not given back
+// to the last page, so that a thousandth of a module for each reload passes.
+func (u usage) within(before usage) bool {
+	return u.modules == before.modules && u.memory == before.memory &&
+		u.goroutines <= before.goroutines && u.files <= before.files && u.resident < before.resident+64<<20
+}
+
+// snapshotsInLoop has goroutines take snapshots until stop is called.
+func snapshotsInLoop(t *testing.T, h *host.Host, goroutines int) (stop func()) {
+	var taken atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				m, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
+				if !assert.NoError(t, err) || !assert.NotEqual(t, "mine", m.Strategy.Name) {
+					return
+				}
+				taken.Add(1)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		all.Wait()
+		t.Logf("%d snapshots", taken.Load())
+		assert.GreaterOrEqual(t, taken.Load(), int64(goroutines))
+	}
+}
