@@ -8,3 +8,6 @@ func Held(h *Host) (modules int, memory int64) {
 	defer all.mu.Unlock()
 	return len(all.held), budget(int64(h.config().Plugins.Memory)).Used()
 }
+
+// Digest returns the sha256 of the module that a host runs under a name.
+func Digest(h *Host, name string) string { return h.strategies.current.digest(name) }

@@ -20,28 +20,33 @@ type instead struct{ strategy, reason string }
 // [Operation.Wait]. When the strategy fails it does what the strategy's on_error
 // says: it tries again after a pause, and takes the snapshot with another strategy
 // instead, of which the manifest and a warning tell. What is not the strategy's
-// fault, such as a cancel or a failure of the store, is returned at once.
+// fault, such as a cancel or a failure of the store, is returned at once. All of
+// it happens on the configuration that it began on.
 func (h *Host) Snapshot(ctx context.Context, o SnapshotOptions) (*Manifest, error) {
-	m, err := h.persist(ctx, &o)
-	if err == nil {
-		return m, nil
+	g, err := h.strategies.take(nil)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
 	}
+	defer g.release(context.WithoutCancel(ctx))
+	o.generation = g
+	if o.Strategy == "" {
+		o.Strategy = g.cfg.Snapshot.Strategy
+	}
+	m, err := h.persist(ctx, o)
 	tried := []string{o.Strategy}
 	for fallible(err) {
-		to := h.config().Strategies[o.Strategy].OnError.To
+		to := g.cfg.Strategies[o.Strategy].OnError.To
 		if to == "" || slices.Contains(tried, to) {
 			break
 		}
 		h.log.Warn("strategy failed, another takes the snapshot instead", "strategy", o.Strategy, "instead", to, "error", err)
-		o = o.replaced(to, err)
-		tried = append(tried, to)
+		o, tried = o.replaced(to, err), append(tried, to)
 		failure := err
-		if m, err = h.persist(ctx, &o); err == nil {
-			return m, nil
+		if m, err = h.persist(ctx, o); err != nil {
+			err = fmt.Errorf("%w (strategy %s stood in after: %s)", err, to, firstLine(failure))
 		}
-		err = fmt.Errorf("%w (strategy %s stood in after: %s)", err, to, firstLine(failure))
 	}
-	return nil, err
+	return m, err
 }
 
 // replaced returns the options with another strategy, after a failure of this one.
@@ -55,16 +60,12 @@ func (o SnapshotOptions) replaced(to string, failure error) SnapshotOptions {
 	return o
 }
 
-// persist takes a snapshot with one strategy, and sets which one it is. It tries
-// again as often as the configuration says, as it is at that moment: a reload
-// between two attempts counts.
-func (h *Host) persist(ctx context.Context, o *SnapshotOptions) (*Manifest, error) {
+// persist takes a snapshot with one strategy, which it tries as often as its table
+// says.
+func (h *Host) persist(ctx context.Context, o SnapshotOptions) (*Manifest, error) {
+	onError := o.generation.cfg.Strategies[o.Strategy].OnError
 	for attempt := 1; ; attempt++ {
-		if o.Strategy == "" {
-			o.Strategy = h.config().Snapshot.Strategy
-		}
-		m, err := h.attempt(ctx, *o)
-		onError := h.config().Strategies[o.Strategy].OnError
+		m, err := h.attempt(ctx, o)
 		if !fallible(err) || errors.Is(err, errResting) || attempt >= onError.Attempts {
 			return m, err
 		}

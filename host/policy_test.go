@@ -50,10 +50,11 @@ func broken() error { return errors.New("it broke") }
 // who looks at the snapshot can tell.
 func TestFallback(t *testing.T) {
 	path := shapes[0].make(t)
+	digest := dbtest.Digest(t, path)
 	cfg := dbtest.Config(t, path, "[strategies.mine]", fmt.Sprintf("module = %q", dbtest.Module(t, "incremental")),
 		"allow_unpinned = true", `allow = ["checkpoint", "upload", "reuse", "state"]`,
 		`on_error = { mode = "fallback", to = "canonical", attempts = 1 }`, "[strategies.mine.config]", "full_evry = 3")
-	log := &lines{}
+	log := &strings.Builder{}
 	h := open(t, cfg, host.Offline(), host.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "mine", Labels: map[string]string{"a": "b"}})
 	require.NoError(t, err)
@@ -67,7 +68,7 @@ func TestFallback(t *testing.T) {
 	assert.Contains(t, found.Strategy.FallbackReason, "full_evry")
 	assert.Equal(t, "runtime", found.Strategy.Isolation)
 	assert.Contains(t, log.String(), "level=WARN msg=\"strategy failed, another takes the snapshot instead\" strategy=mine instead=canonical")
-	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, cfg, m.ID)))
+	assert.Equal(t, digest, dbtest.Digest(t, restore(t, cfg, m.ID)))
 
 	_, err = h.Begin(t.Context(), host.SnapshotOptions{Strategy: "mine"})
 	require.ErrorContains(t, err, "full_evry", "it is one attempt")
@@ -81,8 +82,10 @@ func TestFallbackFromMissingModule(t *testing.T) {
 	path := shapes[0].make(t)
 	cfg := dbtest.Config(t, path, table("mine", `{ mode = "fallback", attempts = 1 }`), table("other", `"retry"`))
 	cfg.Snapshot.Strategy = "mine"
-	m, err := open(t, cfg, host.Offline()).Snapshot(t.Context(), host.SnapshotOptions{})
+	h := open(t, cfg, host.Offline())
+	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
 	require.NoError(t, err)
+	require.NoError(t, h.Close())
 	assert.Equal(t, "native-full", m.Strategy.Name)
 	assert.Contains(t, m.Strategy.FallbackReason, "none.wasm")
 	cfg.Snapshot.Strategy = "other"

@@ -67,6 +67,7 @@ const toIncremental, fromFull = `strategy = "incremental"`, `strategy = "native-
 // Strategy, module, limits, flush and settings change from one snapshot to the next.
 func TestReload(t *testing.T) {
 	path := shapes[0].make(t)
+	digest := dbtest.Digest(t, path)
 	v := variants{t, dbtest.Config(t, path)}
 	h := open(t, v.base)
 	take := func() *host.Manifest {
@@ -82,14 +83,16 @@ func TestReload(t *testing.T) {
 
 	require.NoError(t, h.Reload(t.Context(), v.with("[strategies.incremental.config]\nfull_every = 1", fromFull, toIncremental)))
 	assert.Empty(t, take().Base, "the new setting makes every snapshot a full one")
+	require.NoError(t, h.Reload(t.Context(), v.with("", "[strategies.incremental]", "[strategies.incremental]\nisolation = \"process\"", fromFull, toIncremental)))
+	assert.Equal(t, "process", take().Strategy.Isolation)
 	require.NoError(t, h.Reload(t.Context(), v.with("[strategies.incremental.limits]\nstate = \"0B\"", fromFull, toIncremental)))
 	_, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
 	require.ErrorContains(t, err, "bytes, at most 0")
-	require.NoError(t, h.Reload(t.Context(), v.with("", dbtest.Module(t, "native-full"), dbtest.Module(t, "canonical"), `"checkpoint", "upload"`, `"export"`)))
+	require.NoError(t, h.Reload(t.Context(), v.with("", dbtest.Module(t, "native-full"), dbtest.Module(t, "canonical"), `"checkpoint", "upload"]`, `"export"]`)))
 	m := take()
 	assert.Equal(t, "native-full", m.Strategy.Name)
 	assert.Equal(t, "canonical", m.Kind, "another module under the same name")
-	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, v.base, m.ID)))
+	assert.Equal(t, digest, dbtest.Digest(t, restore(t, v.base, m.ID)))
 }
 
 // A configuration that is wrong changes nothing, and the error says what is wrong.
@@ -117,11 +120,10 @@ func TestReloadRefused(t *testing.T) {
 	cfg := v.with(mine("allow_unpinned = true\nallow = [\"upload\"]"))
 	refused(cfg, cfg.Path+":")
 	refused(cfg, `[strategies.mine] allow: load strategy "mine": import rocksnap_v1.`)
-	refused(v.with("", path, path+"2"), "[database] changed, which needs a restart")
+	refused(v.with("", path, path+"2"), "[database] and [repository] changed, which needs a restart")
 	refused(v.with("", `"file:repo"`, `"file:repo2"`), "[repository] changed, which needs a restart")
 	refused(v.with("[keygroups]\ncount = 8"), "[keygroups] changed, which needs a restart")
 	refused(v.with("", fromFull, fromFull+"\nflush = \"always\""), "[snapshot] flush: opening the database for writing needs a restart")
-	refused(v.with(mine("allow_unpinned = true\nallow = [\"checkpoint\", \"upload\", \"reuse\", \"state\"]\nisolation = \"process\"")), "[strategies.mine] isolation")
 	now, _ := host.Held(h)
 	assert.Equal(t, held, now, "modules of what was refused are closed")
 }
@@ -129,6 +131,7 @@ func TestReloadRefused(t *testing.T) {
 // What is under way ends as it has begun.
 func TestReloadDuringSnapshot(t *testing.T) {
 	path := shapes[0].make(t)
+	digest := dbtest.Digest(t, path)
 	v := variants{t, dbtest.Config(t, path)}
 	gate := newGate(store(t, v.base))
 	h := open(t, v.base, host.WithStore(gate))
@@ -151,7 +154,7 @@ func TestReloadDuringSnapshot(t *testing.T) {
 	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
 	require.NoError(t, err)
 	assert.NotEqual(t, former.Strategy.Module, m.Strategy.Module)
-	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, v.base, former.ID)))
+	assert.Equal(t, digest, dbtest.Digest(t, restore(t, v.base, former.ID)))
 }
 
 // Close and Reload may meet.
@@ -192,10 +195,10 @@ func TestReloadUnderLoad(t *testing.T) {
 	good := []*config.Config{
 		v.base, v.with(canonical, fromFull, `strategy = "canonical"`), v.with("[strategies.native-full.limits]\nmemory = \"32MiB\""),
 		v.with(mine, fromFull, `strategy = "mine"`), v.with(mine + "limits.calls = 1000"), v.with("[plugins]\nmemory = \"128MiB\""),
-		v.with(canonical+"[strategies.canonical.config]\ncodec = \"none\"", fromFull, `strategy = "canonical"`),
+		v.with("", "[strategies.native-full]", "[strategies.native-full]\non_error = \"retry\""),
 	}
 	bad := []*config.Config{
-		v.with(canonical + "[strategies.canonical.config]\ncodec = \"lz5\""), v.with(table("gone", `"fail"`)),
+		v.with("[strategies.native-full.config]\nany = 1"), v.with(table("gone", `"fail"`)),
 		v.with(mine + "sha256 = \"" + strings.Repeat("0", 64) + "\""), v.with("", path, path+"2"),
 	}
 	load := func(reloads int) {
@@ -215,8 +218,11 @@ func TestReloadUnderLoad(t *testing.T) {
 	load(30)
 	before := measure(t, h, v.base)
 	load(1000)
-	require.Eventually(t, func() bool { return measure(t, h, v.base).within(before) }, 10*time.Second, 100*time.Millisecond,
-		"%+v, and before %+v", measure(t, h, v.base), before)
+	after := measure(t, h, v.base)
+	for deadline := time.Now().Add(10 * time.Second); !after.within(before) && time.Now().Before(deadline); after = measure(t, h, v.base) {
+		time.Sleep(100 * time.Millisecond)
+	}
+	require.True(t, after.within(before), "%+v, and before %+v", after, before)
 	requireClean(t, path)
 	assert.Empty(t, intents(t, v.base))
 }
@@ -276,4 +282,55 @@ func snapshotsInLoop(t *testing.T, h *host.Host, goroutines int) (stop func()) {
 		t.Logf("%d snapshots", taken.Load())
 		assert.GreaterOrEqual(t, taken.Load(), int64(goroutines))
 	}
+}
+
+// Watch takes over what was edited: the configuration, or a module. What is half
+// written is reported, and tried again once it is whole.
+func TestWatch(t *testing.T) {
+	path := shapes[0].make(t)
+	cfg := lean(t, dbtest.Config(t, path))
+	h := open(t, cfg, host.Offline())
+	ctx, cancel := context.WithCancel(t.Context())
+	reports, signals, ended := make(chan error), make(chan os.Signal), make(chan struct{})
+	go func() {
+		defer close(ended)
+		host.Watch(ctx, h, host.WatchOptions{Path: cfg.Path, Every: 5 * time.Millisecond, Signals: signals, Report: func(err error) { reports <- err }})
+	}()
+	text, err := os.ReadFile(cfg.Path)
+	require.NoError(t, err)
+	module := filepath.Join(cfg.Dir(), "mine.wasm")
+	edit := func(lines string) { require.NoError(t, os.WriteFile(cfg.Path, []byte(string(text)+lines), 0o600)) }
+	// An edit may be met between its two steps: what counts is how it ends.
+	requireReport := func(want string) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			err := <-reports
+			return err == nil && want == "" || err != nil && want != "" && strings.Contains(err.Error(), want)
+		}, 10*time.Second, time.Millisecond)
+	}
+	signals <- os.Interrupt // from now on it watches
+	requireReport("")
+	edit("[strategies.mine]\nmodule = \"mine")
+	requireReport("invalid TOML")
+	edit("[strategies.mine]\nmodule = \"mine.wasm\"\nallow_unpinned = true")
+	requireReport("mine.wasm: file does not exist")
+	writeModule(t, module, "one")
+	requireReport("")
+	sum := func() string {
+		op, err := h.Begin(ctx, host.SnapshotOptions{Strategy: "mine"})
+		require.NoError(t, err)
+		_, err = op.Wait()
+		require.ErrorContains(t, err, "neither a checkpoint nor a view")
+		held, _ := host.Held(h)
+		require.Equal(t, 2, held)
+		return host.Digest(h, "mine")
+	}
+	first := sum()
+	writeModule(t, module, "two")
+	requireReport("")
+	assert.NotEqual(t, first, sum())
+	signals <- os.Interrupt
+	requireReport("")
+	cancel()
+	<-ended
 }

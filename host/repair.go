@@ -266,7 +266,7 @@ func (p *repair) close() (err error) {
 
 // module stores a module again when it is that of a configured strategy.
 func (p *repair) module(ctx context.Context, digest string) (outcome, error) {
-	g, err := p.host.strategies.take()
+	g, err := p.host.strategies.take(nil)
 	if err != nil {
 		return outcome{}, err
 	}

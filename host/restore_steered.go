@@ -20,7 +20,7 @@ func (r *Repository) steered(m *Manifest) bool {
 // steer runs the Restore method of a strategy over the files of a manifest. It
 // returns false when the strategy has none; then nothing has been fetched.
 func (r *Repository) steer(ctx context.Context, m *Manifest, fetch func(context.Context, *File) error) (bool, error) {
-	g, err := r.strategies.take()
+	g, err := r.strategies.take(nil)
 	if err != nil {
 		return false, err
 	}

@@ -22,7 +22,8 @@ type SnapshotOptions struct {
 	// other builds on, and that prune keeps until it is told its name.
 	Savepoint bool
 
-	instead instead // of which strategy, after what failure
+	instead    instead     // of which strategy, after what failure
+	generation *generation // nil for the current one
 }
 
 // Operation is a snapshot under way: its instant is captured.
@@ -88,7 +89,7 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 // admit takes the configuration that the operation runs on to its end, and asks
 // whether the strategy may be tried.
 func (op *Operation) admit(dry bool) error {
-	g, err := op.host.strategies.take()
+	g, err := op.host.strategies.take(op.options.generation)
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}

@@ -52,15 +52,19 @@ func (s *strategies) config() *config.Config {
 	return s.current.cfg
 }
 
-// take returns the current generation, to be released.
-func (s *strategies) take() (*generation, error) {
+// take returns a generation that the caller has already, or else the current one,
+// to be released once more.
+func (s *strategies) take(had *generation) (*generation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, errClosed
 	}
-	s.current.uses++
-	return s.current, nil
+	if had == nil {
+		had = s.current
+	}
+	had.uses++
+	return had, nil
 }
 
 // replace makes the next generation the current one, and returns the one before,

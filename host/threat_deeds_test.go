@@ -35,7 +35,7 @@ func (l *lab) again(table map[string]any) {
 	own := l.cfg.Strategies["hostile"]
 	own.Config = asJSON(l.t, table)
 	l.cfg.Strategies["hostile"] = own
-	l.Host = open(l.t, l.cfg, host.Offline())
+	l.reopen(dbtest.Cache())
 }
 
 func asJSON(t *testing.T, v any) []byte {

@@ -99,15 +99,15 @@ type intruder struct {
 
 // newLab takes a snapshot with a good strategy, so that all that comes later is
 // measured against a host at work.
-func newLab(t *testing.T, in intruder, options ...host.Option) *lab {
+func newLab(t *testing.T, in intruder) *lab {
 	t.Helper()
 	path := dbtest.New(t, rocks.Creation{Families: []string{"orders"}})
 	dbtest.Fill(t, path, "default", 1, 300)
 	dbtest.Fill(t, path, "orders", 2, 300)
-	return newLabOn(t, path, in, options...)
+	return newLabOn(t, path, in)
 }
 
-func newLabOn(t *testing.T, path string, in intruder, options ...host.Option) *lab {
+func newLabOn(t *testing.T, path string, in intruder) *lab {
 	t.Helper()
 	text := []string{"[strategies.hostile]", fmt.Sprintf("module = %q", in.file)}
 	if !strings.Contains(strings.Join(in.lines, "\n"), "sha256 =") && !strings.Contains(strings.Join(in.lines, "\n"), "allow_unpinned") {
@@ -120,13 +120,22 @@ func newLabOn(t *testing.T, path string, in intruder, options ...host.Option) *l
 	text = append(append(text, in.config...), in.also...)
 	l := &lab{t: t, cfg: dbtest.Config(t, path, text...), log: &lines{}, want: dbtest.Digest(t, path)}
 	t.Setenv("TMPDIR", t.TempDir())
-	options = append(options, host.Offline(), host.WithLogger(slog.New(slog.NewTextHandler(l.log, nil))))
-	l.Host = open(t, l.cfg, options...)
+	l.reopen(dbtest.Cache())
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	_, err := l.Snapshot(t.Context(), host.SnapshotOptions{})
 	require.NoError(t, err)
 	l.list = listed(t, l.cfg)
 	l.goroutines, l.resident = runtime.NumGoroutine(), resident(t)
 	return l
+}
+
+// reopen opens the host, the first time or anew.
+func (l *lab) reopen(cache string) {
+	l.t.Helper()
+	var err error
+	logger := slog.New(slog.NewTextHandler(l.log, nil))
+	l.Host, err = host.Open(l.t.Context(), l.cfg, host.Offline(), host.WithModuleCache(cache), host.WithLogger(logger))
+	require.NoError(l.t, err)
 }
 
 // attack takes a snapshot with the hostile module.
@@ -163,7 +172,7 @@ func (l *lab) requireHealthy() {
 	require.NoError(l.t, err)
 	require.Empty(l.t, left, "temporary files")
 	soon(l.t, func() bool { return runtime.NumGoroutine() <= l.goroutines }, "goroutines: %d before the attack", l.goroutines)
-	soon(l.t, func() bool { return resident(l.t) < l.resident+64<<20 }, "resident memory: %d MiB before the attack", l.resident>>20)
+	soon(l.t, func() bool { return resident(l.t) < l.resident+64<<20 }, "resident memory: %d MiB before the attack, %d MiB now", l.resident>>20, resident(l.t)>>20)
 }
 
 // soon waits until a condition holds, in this very goroutine: one more would count.

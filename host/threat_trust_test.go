@@ -11,8 +11,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/rocksnap/rocksnap/host"
 )
 
 // threatPaths: package abi proves that no function takes a path. What is left is
@@ -125,7 +123,7 @@ func threatCache(t *testing.T) {
 	use := func() {
 		t.Helper()
 		require.NoError(t, l.Close())
-		l.Host = openOn(t, l, cache)
+		l.reopen(cache)
 		l.requireGoesOn()
 	}
 	use()
@@ -143,14 +141,6 @@ func threatCache(t *testing.T) {
 	}))
 	require.Positive(t, damaged)
 	use()
-}
-
-func openOn(t *testing.T, l *lab, cache string) *host.Host {
-	t.Helper()
-	h, err := host.Open(t.Context(), l.cfg, host.Offline(), host.WithModuleCache(cache))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, h.Close()) })
-	return h
 }
 
 // threatNeighbour imports what belongs to another module of the same process.

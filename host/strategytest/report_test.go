@@ -123,7 +123,7 @@ func TestMeasure(t *testing.T) {
 		assert.LessOrEqual(t, times.Median, times.Max, name)
 	}
 	assert.Less(t, b.Warm.Median, b.Cold.Median, "compiled code is kept")
-	assert.Greater(t, b.Files, 10)
+	assert.Positive(t, b.Files)
 	assert.Positive(t, b.CallsPerFile)
 	assert.Zero(t, b.Ratio, "no module lies beside the test")
 }

@@ -28,6 +28,7 @@ import (
 
 // TestScripts runs the command line as its users do.
 func TestScripts(t *testing.T) {
+	var those stayers
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -54,6 +55,9 @@ func TestScripts(t *testing.T) {
 			"agekey":    ageKey,
 			"s3server":  s3Server(t),
 			"interrupt": interrupt,
+			"stay":      those.stay,
+			"await":     those.await,
+			"tell":      those.tell,
 		},
 	})
 }

@@ -22,8 +22,9 @@ const variable = "ROCKSNAP_CHILD"
 var ErrUnavailable = errors.New("this program cannot start itself as a child")
 
 var (
-	tasks = make(map[string]func() int)
-	ready atomic.Bool
+	tasks       = make(map[string]func() int)
+	ready       atomic.Bool
+	environment []string // of every child, besides its variable
 )
 
 // Register makes a task known under a name, from an init function. The task
@@ -56,7 +57,7 @@ func Command(ctx context.Context, name string) (*exec.Cmd, error) {
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe") // whatever lies at its path by now
 	cmd.Args = []string{"rocksnap-" + name}
-	cmd.Env = []string{variable + "=" + name}
+	cmd.Env = append([]string{variable + "=" + name}, environment...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	return cmd, nil

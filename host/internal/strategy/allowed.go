@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -174,6 +175,37 @@ func (o *Outside) Call(f *abi.Func, do func(context.Context, abi.Session) (int, 
 		a.Told = strings.TrimPrefix(i.latest, f.Name+": ")
 	}
 	return a, nil
+}
+
+// Wait waits as the call of a guest of this process does: it leaves the session
+// behind when the run ends, on a goroutine that owns the records, and takes a
+// panic over from there. It is for use in [Outside.Call].
+func (o *Outside) Wait(ctx context.Context, s abi.Session, records []abi.Completion) (int, error) {
+	type outcome struct {
+		n     int
+		err   error
+		fault *hostFault
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		defer func() {
+			if value := recover(); value != nil {
+				o.fault = &hostFault{call: "wait", value: value, stack: debug.Stack()}
+			}
+			ended <- o
+		}()
+		o.n, o.err = s.Wait(records)
+	}()
+	select {
+	case o := <-ended:
+		if o.fault != nil {
+			panic(o.fault)
+		}
+		return o.n, o.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
 }
 
 // Log writes a line of the guest to the session's log, within the limit.

@@ -23,11 +23,6 @@ func tree(depth int) guest {
 	return guest{functions: []function{{params: []ValueType{I32}, code: code}, {code: append(constant(depth), opCall, 0)}}}
 }
 
-// divisions are so many instructions of the slow kind, of six bytes each.
-func divisions(n int) []byte {
-	return bytes.Repeat([]byte{0x42, 77, 0x20, 1, 0x7f, 0x1a}, n)[:6*n] // i64.const 77, local.get 1, i64.div_s, drop
-}
-
 // slowly is a function of divisions, with a divisor that no compiler knows.
 func slowly(before, after []byte, n int) function {
 	divide := bytes.Repeat([]byte{0x20, 0, 0x41, 1, 0x72, 0x20, 0, 0x41, 3, 0x72, 0x6d, 0x1a}, n) // (p|1)/(p|3), drop
@@ -134,4 +129,42 @@ func collect(stop <-chan struct{}, longest chan<- time.Duration) {
 			most = max(most, time.Since(start))
 		}
 	}
+}
+
+// TestAttackPlain shows what the attacks do to a module that is not instrumented:
+// the engine does not notice that the time is up.
+func TestAttackPlain(t *testing.T) {
+	const depth = 28
+	m, err := newRuntime(t).InstantiateWithConfig(t.Context(), tree(depth).assemble(), wazero.NewModuleConfig())
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	run(ctx, m) // to its end, whatever it says
+	require.Greater(t, time.Since(start), 100*time.Millisecond)
+}
+
+// TestDeepRecursion wants the native stack of a recursion without end, which is
+// not part of a guest's memory, to be bounded by the engine and to be given back.
+func TestDeepRecursion(t *testing.T) {
+	code := []byte{opCall, 0, opCall, 0}
+	wasm := instrumented(t, guest{functions: []function{{code: code}}}.assemble())
+	heap := func() uint64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return s.HeapAlloc
+	}
+	before := heap()
+	var start, end runtime.MemStats
+	runtime.ReadMemStats(&start)
+	r := newRuntime(t)
+	m, err := r.InstantiateWithConfig(t.Context(), wasm, wazero.NewModuleConfig())
+	require.NoError(t, err)
+	require.ErrorContains(t, run(t.Context(), m), "stack overflow")
+	runtime.ReadMemStats(&end)
+	t.Logf("stacks of %d MiB in all", (end.TotalAlloc-start.TotalAlloc)>>20)
+	require.Less(t, end.TotalAlloc-start.TotalAlloc, uint64(512<<20))
+	require.NoError(t, r.Close(t.Context()))
+	require.Less(t, heap(), before+16<<20)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Limits bound what a compiler is given: its time and memory grow with all of
@@ -65,7 +66,7 @@ func Check(wasm []byte, m *Module, l Limits) error {
 	if err := cmp.Or(m.checkTables(l), m.checkReferences()); err != nil {
 		return err
 	}
-	c := checker{m: m, limits: l, functions: m.functionTypes(), globals: m.globals()}
+	c := checker{m: m, limits: l, functions: m.functionTypes(), space: m.space()}
 	for n, b := range m.Bodies {
 		if err := c.body(wasm, n, b); err != nil {
 			return fmt.Errorf("function %d: %w", m.count(KindFunction)+n, err)
@@ -80,7 +81,7 @@ func (m *Module) checkCounts(size int, l Limits) error {
 		has, most int
 	}{
 		{"bytes", size, l.Size}, {"types", len(m.Types), l.Types}, {"imports", len(m.Imports), l.Imports},
-		{"functions", len(m.Functions), l.Functions}, {"globals", m.Globals + m.count(KindGlobal), l.Globals},
+		{"functions", len(m.Functions), l.Functions}, {"globals", m.space().globals, l.Globals},
 		{"exports", len(m.Exports), l.Exports}, {"element segments", m.Elements, l.Elements}, {"data segments", m.Data, l.Data},
 		{"tables", len(m.Tables) + m.count(KindTable), l.Tables}, {"memories", len(m.Memories) + m.count(KindMemory), 1},
 	} {
@@ -113,26 +114,53 @@ func (m *Module) checkTables(l Limits) error {
 	return nil
 }
 
+// space is how many of each there are, imports included.
+type space struct{ types, functions, globals int }
+
+func (m *Module) space() space {
+	return space{len(m.Types), m.count(KindFunction) + len(m.Functions), m.count(KindGlobal) + m.Globals}
+}
+
 // checkReferences refuses what refers to things that do not exist. A compiler
 // would too, but [Instrument] adds a type, a function and a global, which nobody
 // may reach.
 func (m *Module) checkReferences() error {
-	types := len(m.Types)
+	s := m.space()
+	types := slices.Clone(m.Functions)
 	for _, i := range m.Imports {
-		if i.Kind == KindFunction && int(i.TypeIndex) >= types {
-			return absent("type", i.TypeIndex, types)
+		if i.Kind == KindFunction {
+			types = append(types, i.TypeIndex)
 		}
 	}
-	for _, index := range m.Functions {
-		if int(index) >= types {
-			return absent("type", index, types)
+	for _, index := range types {
+		if int(index) >= s.types {
+			return absent("type", index, s.types)
 		}
 	}
-	if has := m.count(KindFunction) + len(m.Functions); m.refers.function > has {
-		return absent("function", uint32(m.refers.function-1), has)
+	if m.refers.function > s.functions {
+		return absent("function", uint32(m.refers.function-1), s.functions)
 	}
-	if has := m.globals(); m.refers.global > has {
-		return absent("global", uint32(m.refers.global-1), has)
+	if m.refers.global > s.globals {
+		return absent("global", uint32(m.refers.global-1), s.globals)
+	}
+	return nil
+}
+
+// reach does the same for an instruction.
+func (s space) reach(i instruction) error {
+	what, index, has := "", int64(i.index), 0
+	switch i.op {
+	case opBlock, opLoop, opIf:
+		what, index, has = "type", i.block, s.types
+	case opCallIndirect:
+		what, has = "type", s.types
+	case opCall:
+		what, has = "function", s.functions
+	case opGlobalGet, opGlobalSet:
+		what, has = "global", s.globals
+	}
+	if what != "" && index >= int64(has) {
+		return absent(what, uint32(index), has)
 	}
 	return nil
 }
@@ -140,9 +168,6 @@ func (m *Module) checkReferences() error {
 func absent(what string, index uint32, has int) error {
 	return fmt.Errorf("refers to %s %d, the module has %d", what, index, has)
 }
-
-// globals returns how many globals there are, imports included.
-func (m *Module) globals() int { return m.count(KindGlobal) + m.Globals }
 
 // functionTypes returns the type of every function, imports first.
 func (m *Module) functionTypes() (types []FuncType) {
@@ -166,7 +191,7 @@ type checker struct {
 	m         *Module
 	limits    Limits
 	functions []FuncType
-	globals   int
+	space     space
 
 	// Of the function at hand:
 	open   []block
@@ -211,6 +236,9 @@ func (c *checker) body(wasm []byte, n int, b Body) error {
 
 // step follows the blocks through an instruction.
 func (c *checker) step(i instruction) error {
+	if err := c.space.reach(i); err != nil {
+		return err
+	}
 	switch i.op {
 	case opBlock, opLoop, opIf:
 		return c.enter(i)
@@ -225,40 +253,20 @@ func (c *checker) step(i instruction) error {
 		}
 		c.moved += c.label(i.index) * (1 + i.more)
 	case opCall:
-		if int(i.index) >= len(c.functions) {
-			return absent("function", i.index, len(c.functions))
-		}
 		c.moved += values(c.functions[i.index])
 	case opCallIndirect:
-		return c.typed(int64(i.index))
-	case opGlobalGet, opGlobalSet:
-		if int(i.index) >= c.globals {
-			return absent("global", i.index, c.globals)
-		}
+		c.moved += values(c.m.Types[i.index])
 	}
-	return nil
-}
-
-// typed accounts for the values of a block or call.
-func (c *checker) typed(index int64) error {
-	if index < 0 {
-		c.moved++
-		return nil
-	}
-	if index >= int64(len(c.m.Types)) {
-		return absent("type", uint32(index), len(c.m.Types))
-	}
-	c.moved += values(c.m.Types[index])
 	return nil
 }
 
 func (c *checker) enter(i instruction) error {
 	c.blocks++
-	before := c.moved
-	if err := c.typed(i.block); err != nil {
-		return err
+	b := block{loop: i.op == opLoop, moved: 1}
+	if i.block >= 0 {
+		b.moved = values(c.m.Types[i.block])
 	}
-	b := block{loop: i.op == opLoop, moved: c.moved - before}
+	c.moved += b.moved
 	if c.open = append(c.open, b); len(c.open)-1 > c.limits.Nesting {
 		return fmt.Errorf("blocks nested deeper than %d", c.limits.Nesting)
 	}

@@ -27,8 +27,7 @@ const leaf = 64
 //
 // The copy has no custom sections but the names of functions: others may hold
 // offsets into the code. It depends on nothing but the module, is made in linear
-// time, and can be instrumented again to no harm. The module must be one that
-// passed [Check].
+// time, and can be instrumented again to no harm.
 func Instrument(wasm []byte) ([]byte, error) { return instrument(wasm, fuel) }
 
 func instrument(wasm []byte, fuel int) ([]byte, error) {
@@ -41,7 +40,7 @@ func instrument(wasm []byte, fuel int) ([]byte, error) {
 	}
 	w := writer{
 		wasm: wasm, m: m, fuel: fuel, out: []byte(magic),
-		global: m.globals(), pay: m.count(KindFunction) + len(m.Functions),
+		space: m.space(),
 	}
 	for _, s := range m.Sections {
 		if err := w.section(s); err != nil {
@@ -57,9 +56,8 @@ type writer struct {
 	m        *Module
 	out      []byte
 	fuel     int
-	global   int // index of the variable that holds the fuel
-	pay      int // index of the function that takes it
-	declared bool
+	space    space // its ends are the indices of what is added
+	declared bool  // whether the variable is
 }
 
 func (w *writer) section(s Section) error {
@@ -78,7 +76,7 @@ func (w *writer) section(s Section) error {
 	case sectionType:
 		w.extend(s, []byte{0x60, 1, byte(I32), 0}) // a parameter, no result
 	case sectionFunction:
-		w.extend(s, binary.AppendUvarint(nil, uint64(len(w.m.Types))))
+		w.extend(s, binary.AppendUvarint(nil, uint64(w.space.types)))
 	case sectionGlobal:
 		w.extend(s, w.variable())
 	case sectionCode:
@@ -136,7 +134,11 @@ func (w *writer) body(out []byte, b Body) ([]byte, error) {
 	out = append(out, w.wasm[b.Start:r.at]...)
 	entry, start, calls := len(out), r.at, false
 	for copied := start; r.err == nil && r.at < b.End; copied = r.at {
-		switch i := r.instruction(); i.op {
+		i := r.instruction()
+		if err := w.space.reach(i); err != nil {
+			return nil, err
+		}
+		switch i.op {
 		case opCall, opCallIndirect:
 			calls = true
 			out = append(out, w.wasm[copied:r.at]...)
@@ -156,7 +158,7 @@ func (w *writer) body(out []byte, b Body) ([]byte, error) {
 // charge appends what pays for so many bytes of code.
 func (w *writer) charge(out []byte, bytes int) []byte {
 	out = appendSigned(append(out, opI32Const), bytes)
-	return binary.AppendUvarint(append(out, opCall), uint64(w.pay))
+	return binary.AppendUvarint(append(out, opCall), uint64(w.space.functions))
 }
 
 // variable is the global variable that holds the fuel.
@@ -166,7 +168,7 @@ func (w *writer) variable() []byte {
 
 // payBody appends the body of the function that takes fuel.
 func (w *writer) payBody(out []byte) []byte {
-	variable := func(op byte) { out = binary.AppendUvarint(append(out, op), uint64(w.global)) }
+	variable := func(op byte) { out = binary.AppendUvarint(append(out, op), uint64(w.space.globals)) }
 	out = append(out, 0) // no locals
 	variable(opGlobalGet)
 	out = append(out, 0x20, 0, 0x6b, 0x22, 0) // local.get 0, i32.sub, local.tee 0

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -35,10 +33,6 @@ type inside struct {
 
 // serveHost is the task of the child. It ends with the host, or by its hand.
 func serveHost() int {
-	if err := shrink(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
 	w := newWire(os.Stdin, os.Stdout, math.MaxUint32) // the host is believed
 	c := &inside{wire: w, session: newProxy(w), enters: make(chan enter, 1)}
 	if err := c.load(); err != nil {
@@ -62,7 +56,7 @@ func (c *inside) load() error {
 		err = json.Unmarshal(text, &s)
 	}
 	if err == nil {
-		err = limit(s.Limits)
+		err = shrink(s.Limits)
 	}
 	if err != nil {
 		return err
@@ -182,11 +176,4 @@ func (c *inside) method(ctx context.Context, e enter) error {
 		return c.instance.Notify(ctx, c.session, e.note)
 	}
 	return c.instance.Restore(ctx, c.session)
-}
-
-// quiet makes the Go runtime say what it died of and not much more, and keeps it
-// from using more of the machine than one guest needs.
-func quiet() {
-	debug.SetTraceback("none")
-	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
 }

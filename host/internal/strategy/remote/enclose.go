@@ -5,10 +5,29 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rocksnap/rocksnap/host/internal/child"
+	"github.com/rocksnap/rocksnap/host/internal/strategy"
 )
+
+// slack is what a child may use beside the memory and the stack of its guest:
+// compiled code, the runtime's own, and what crosses the pipes. Go and the C library
+// reserve more than they use, and reserved memory counts.
+const slack = 512 << 20
+
+// shrink bounds this process before it sees the module. A guest never reaches the
+// limits of memory, since its own is bounded: what does has broken out.
+func shrink(l strategy.Limits) error {
+	debug.SetTraceback("none") // the first line says what the process died of
+	runtime.GOMAXPROCS(min(2, runtime.GOMAXPROCS(0)))
+	// When the machine runs out of memory, the guest goes first.
+	os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
+	return child.Confine(child.Limits{Memory: l.Memory + l.Stack + slack, FileSize: 256 << 20, Files: 64})
+}
 
 // allowed are the system calls that a Go program makes whose files are all open:
 // it waits, has memory and threads of its own, and speaks through its pipes. All
@@ -38,17 +57,17 @@ const refused = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 // enclose ends the access of this process to everything but its pipes and its own
 // memory, in all its threads and for ever.
 func enclose() error {
-	if err := bound(map[int]uint64{unix.RLIMIT_FSIZE: 0}); err != nil {
-		return err
-	}
 	program, err := filter(uint32(os.Getpid()))
 	if err != nil {
 		return err
 	}
 	p := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&p)))
+	left, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&p)))
 	if errno != 0 {
-		return fmt.Errorf("enclose the process: seccomp: %w", errno)
+		return fmt.Errorf("enclose the process: %w", errno)
+	}
+	if left != 0 {
+		return fmt.Errorf("enclose the process: thread %d is left out", left)
 	}
 	return nil
 }

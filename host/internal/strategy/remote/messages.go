@@ -3,7 +3,6 @@ package remote
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/strategy"
@@ -155,8 +154,3 @@ func recordsIn[R abi.Record](data []byte) ([]R, error) {
 	copy(abi.Bytes(records), data)
 	return records, nil
 }
-
-// phases that can be entered.
-var phases = []abi.Phase{0, abi.PhaseInit, abi.PhasePrepare, abi.PhaseSnapshot, abi.PhaseNotify, abi.PhaseRestore}
-
-func known(p abi.Phase) bool { return slices.Contains(phases, p) }

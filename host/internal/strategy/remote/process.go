@@ -95,7 +95,7 @@ func (p *process) how() string {
 	}
 	status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
-	case p.stderr.tells("out of memory"), p.stderr.tells("cannot allocate memory"):
+	case p.stderr.tells("out of memory"), p.stderr.tells("cannot allocate memory"), p.stderr.tells("failed to allocate"): // the last: race detector
 		return "its process ran out of memory"
 	case status.Signaled():
 		return "its process was killed by " + unix.SignalName(status.Signal())

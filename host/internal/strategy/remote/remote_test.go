@@ -143,6 +143,30 @@ func TestWhatCannotBeStarted(t *testing.T) {
 	})
 }
 
+// TestWithoutCache has the process compile the module itself, within its limits.
+func TestWithoutCache(t *testing.T) {
+	i, err := New(t.Context(), "x", tour(t), strategy.Options{Grants: abi.Grants})
+	require.NoError(t, err)
+	assert.NoError(t, i.Init(t.Context(), &double{config: "{}"}))
+	require.NoError(t, i.Close(t.Context()))
+}
+
+func TestProcessesShareTheBudget(t *testing.T) {
+	o := options(strategy.Limits{Memory: 1 << 20})
+	o.Budget = strategy.NewBudget(1 << 20)
+	first, err := New(t.Context(), "x", tiny{}.assemble(), o)
+	require.NoError(t, err)
+	_, err = New(t.Context(), "x", tiny{}.assemble(), o)
+	require.ErrorIs(t, err, abi.EQUOTA)
+	assert.ErrorContains(t, err, "[plugins] memory")
+	require.NoError(t, first.Close(t.Context()))
+	require.NoError(t, first.Close(t.Context()))
+	assert.Zero(t, o.Budget.Used())
+	_, err = New(t.Context(), "x", []byte("hello"), o)
+	require.Error(t, err)
+	assert.Zero(t, o.Budget.Used())
+}
+
 // TestUnavailable runs itself in a program whose main function does not call
 // child.Main.
 func TestUnavailable(t *testing.T) {
@@ -158,6 +182,8 @@ func TestUnavailable(t *testing.T) {
 }
 
 func TestHostPanicIsTheHostsFault(t *testing.T) {
+	waiter := there(t, tiny{call: "wait", args: []byte{0, 32, 32}}.assemble(), strategy.Limits{})
+	require.ErrorIs(t, waiter.Snapshot(t.Context(), nil), abi.EINTERNAL, "a panic on another goroutine")
 	i := there(t, tiny{call: "checkpoint"}.assemble(), strategy.Limits{})
 	err := i.Prepare(t.Context(), &double{failCheckpoint: func() error { panic("nil map") }})
 	require.ErrorIs(t, err, abi.EINTERNAL)

@@ -158,29 +158,17 @@ func submit[R abi.Record](r *request, accept func([]R) (int, error)) (int, error
 	return accept(reqs)
 }
 
-// wait may block for hours, so it is left behind on its goroutine when the run
-// ends meanwhile, as the sandbox of this process does.
+// wait may block for hours.
 func wait(r *request) (int, error) {
 	dst, err := records[abi.Completion](r, r.a[0])
 	if err != nil {
 		return 0, err
 	}
-	type outcome struct {
-		n   int
-		err error
+	n, err := r.outside.Wait(r.ctx, r.session, dst)
+	if err == nil {
+		r.answer = abi.Bytes(dst[:n])
 	}
-	ended, session := make(chan outcome, 1), r.session
-	go func() {
-		n, err := session.Wait(dst)
-		ended <- outcome{n, err}
-	}()
-	select {
-	case o := <-ended:
-		r.answer = abi.Bytes(dst[:o.n])
-		return o.n, o.err
-	case <-r.ctx.Done():
-		return 0, context.Cause(r.ctx)
-	}
+	return n, err
 }
 
 // keep gives a handle to what the guest opened. The child keeps to the limit of
