@@ -160,7 +160,7 @@ func TestReloadDuringSnapshot(t *testing.T) {
 // Close and Reload may meet.
 func TestReloadWhileClosing(t *testing.T) {
 	path := shapes[0].make(t)
-	v := variants{t, dbtest.Config(t, path)}
+	v := variants{t, lean(t, dbtest.Config(t, path))}
 	for range 5 {
 		h := open(t, v.base)
 		var all sync.WaitGroup
@@ -217,7 +217,11 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	load(30)
 	before := measure(t, h, v.base)
-	load(1000)
+	reloads := 1000
+	if testing.Short() {
+		reloads = 200
+	}
+	load(reloads)
 	after := measure(t, h, v.base)
 	for deadline := time.Now().Add(10 * time.Second); !after.within(before) && time.Now().Before(deadline); after = measure(t, h, v.base) {
 		time.Sleep(100 * time.Millisecond)

@@ -387,7 +387,7 @@ func (s *session) blame(err error, hint string) error {
 	}
 	if cause := s.ledger.cause(); cause != nil && abi.ErrnoOf(cause) == abi.ErrnoOf(err) {
 		err = fmt.Errorf("%s: %w", s.phase, cause)
-		if !errors.Is(cause, abi.ECONFLICT) { // which only the strategy can cause
+		if !errors.Is(cause, abi.ECONFLICT) && !errors.Is(cause, abi.EINVAL) { // which only the strategy can cause
 			return err
 		}
 	}

@@ -27,11 +27,22 @@ func (s *session) createObject(ctx context.Context, entry catalog.File) *objectW
 	release := context.AfterFunc(ctx, func() { w.CloseWithError(context.Cause(ctx)) })
 	s.writers.Go(func() {
 		defer release()
-		_, err := s.store(ctx, &o.entry, s.run.Mint(), r)
+		err := s.keep(ctx, &o.entry, r)
 		r.CloseWithError(err) // a writer must not wait for a store that gave up
 		o.done <- err
 	})
 	return o
+}
+
+// keep stores what it reads. A plan only counts it.
+func (s *session) keep(ctx context.Context, entry *catalog.File, r io.Reader) error {
+	if s.dry {
+		size, err := io.Copy(io.Discard, r)
+		entry.Size = size
+		return err
+	}
+	_, err := s.store(ctx, entry, s.run.Mint(), r)
+	return err
 }
 
 func (o *objectWriter) Write(p []byte) (int, error) { return o.pipe.Write(p) }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -191,7 +192,7 @@ func TestCases(t *testing.T) {
 		}
 	}
 	for _, f := range abi.Imports {
-		if f.Name != "fetch" { // which a restore has to do well; the laws of strategies do
+		if f.Name != "fetch" && f.Name != "base_use" { // they need a restore and a base: the laws of strategies have those
 			assert.True(t, good[f.Name], "%s is called well", f.Name)
 		}
 		if len(f.Params) > 0 && f.Name != "progress" {
@@ -213,4 +214,33 @@ func TestCheck(t *testing.T) {
 	assert.NoError(t, c.Check(map[int]int32{0: 0}, true))
 	assert.EqualError(t, c.Check(map[int]int32{0: 0}, false), "case: step 1, view: no trap")
 	assert.EqualError(t, c.Check(map[int]int32{0: 0, 1: 0}, true), "case: step 1, view returned 0, want a trap")
+}
+
+// TestSpecification takes snapshots with the examples of ABI.md, as they stand
+// there.
+func TestSpecification(t *testing.T) {
+	page, err := os.ReadFile("../../abi/ABI.md")
+	require.NoError(t, err)
+	for _, example := range []struct {
+		language string
+		tool     []string
+	}{
+		{"c", []string{"clang", "--target=wasm32", "-O2", "-nostdlib", "-Wl,--no-entry", "-I", "../../abi"}},
+		{"wat", []string{"wat2wasm"}},
+	} {
+		t.Run(example.language, func(t *testing.T) {
+			code := regexp.MustCompile("(?s)\n```" + example.language + "\n(.*?)```\n").FindSubmatch(page)
+			require.NotNil(t, code)
+			s := newStage(t, build(t, "example."+example.language, string(code[1]), example.tool[0], example.tool[1:]...))
+			s.program = []byte("{}")
+			m, err := s.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "kit"})
+			require.NoError(t, err)
+			target := filepath.Join(t.TempDir(), "restored")
+			_, err = s.Restore(t.Context(), m.ID, target)
+			require.NoError(t, err)
+			content, err := s.Digest(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, content.Digest, dbtest.Digest(t, target))
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/abi/keygroup"
+	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/strategytest"
 )
 
@@ -32,6 +33,18 @@ func eachForm(t *testing.T, config string, test func(t *testing.T, s strategytes
 	s := subject(t, config)
 	t.Run("native", func(t *testing.T) { test(t, s.Native()) })
 	t.Run("module", func(t *testing.T) { test(t, s.Wasm()) })
+}
+
+// TestPlan plans with a strategy that writes streams: nothing is stored.
+func TestPlan(t *testing.T) {
+	eachForm(t, "", func(t *testing.T, s strategytest.Subject) {
+		site := strategytest.NewSite(t, s, strategytest.Database{Families: []string{"orders"}})
+		put(site, 0, "")
+		plan, err := site.Host.Plan(t.Context(), host.SnapshotOptions{})
+		require.NoError(t, err)
+		assert.Positive(t, plan.ByCause["records"])
+		assert.Empty(t, site.List())
+	})
 }
 
 // put writes users with a password each, whose value stands in password, into a

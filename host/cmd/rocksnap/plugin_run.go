@@ -67,8 +67,8 @@ func (r *tryout) check(cmd *cobra.Command, module string) (err error) {
 	if (r.db == "") == (r.replay == "") {
 		return usage(cmd, "either --db DIR or --replay FILE is needed")
 	}
-	if r.replay != "" && (r.record != "" || r.store != "" || r.fault != "") {
-		return usage(cmd, "--replay has no use for --record, --store and --fault")
+	if r.replay != "" && (r.record != "" || r.store != "" || r.fault != "" || r.options.given()) {
+		return usage(cmd, "--replay has no use for --record, --store and --fault, and the options are those of the recording")
 	}
 	if r.fault != "" {
 		if r.faults, err = tap.ParseFaults(r.fault); err != nil {

@@ -22,6 +22,8 @@ func (t *trial) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&t.set, "set", nil, "option `KEY=VALUE` of the module; repeatable")
 }
 
+func (t *trial) given() bool { return t.file != "" || len(t.set) > 0 }
+
 // subject returns the module with its options.
 func (t *trial) subject(cmd *cobra.Command, module string) (strategytest.Subject, error) {
 	var lines []string

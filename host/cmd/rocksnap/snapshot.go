@@ -36,7 +36,8 @@ when it, or a module that it names, has changed; a wrong one is reported, and
 the former one stays. So is a snapshot that fails, and the next one is tried.
 
 Exit status: 0 ok, 1 failed, 2 usage, 3 some of --count failed,
-10 no repository, 11 fenced or locked, 12 key, 20 damage found, 30 plugin refused or failed, 130 interrupted.`,
+10 no repository, 11 fenced or locked, 12 key, 20 damage found, 30 plugin
+refused or failed, 130 interrupted.`,
 		`  rocksnap snapshot
   rocksnap snapshot --every 10m
   rocksnap snapshot --strategy canonical --label release=1.4 --meta offsets.json`, cobra.NoArgs,

@@ -48,13 +48,13 @@ func wide(leafWork int) guest {
 // filling sets 64 MiB of memory, thousands of times, without a loop or a call.
 func filling() guest {
 	fill := slices.Concat(constant(0), constant(7), constant(1<<26), []byte{prefixMisc, 11, 0})
-	return guest{pages: 1 << 10, functions: []function{{code: bytes.Repeat(fill, 10_000)}}}
+	return guest{pages: 1 << 10, functions: []function{{code: bytes.Repeat(fill, 2_000)}}}
 }
 
 // copying does the same by memory.copy.
 func copying() guest {
 	fill := slices.Concat(constant(0), constant(1), constant(1<<26-1), []byte{prefixMisc, 10, 0, 0})
-	return guest{pages: 1 << 10, functions: []function{{code: bytes.Repeat(fill, 10_000)}}}
+	return guest{pages: 1 << 10, functions: []function{{code: bytes.Repeat(fill, 2_000)}}}
 }
 
 // shuffling copies a table onto itself.

@@ -26,7 +26,7 @@ type Limits struct {
 	Locals    int // of a function, parameters included; default 1,000
 	Work      int // bytes of a function, and values that its branches and calls move, times its locals; default 40,000,000
 	Nesting   int // blocks within blocks; default 16,384, as Go has one for each call of a function
-	Blocks    int // and branches of a function; default 16,384. wazero takes time in their square
+	Blocks    int // and branches and bulk instructions of a function; default 16,384. wazero takes time in their square
 	Loops     int // loops within loops; default 64
 	Labels    int // of a br_table; default 16,384
 }
@@ -252,6 +252,8 @@ func (c *checker) step(i instruction) error {
 			return fmt.Errorf("a br_table of %d labels, at most %d are allowed", i.more, c.limits.Labels)
 		}
 		c.moved += c.label(i.index) * (1 + i.more)
+	case opMemoryInit, opMemoryCopy, opMemoryFill, opTableInit, opTableCopy:
+		c.blocks++ // a loop in the end
 	case opCall:
 		c.moved += values(c.functions[i.index])
 	case opCallIndirect:
