@@ -80,19 +80,22 @@ bin/tools/%:
 tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the proxy that tests need
 
 # Tests build modules and programs that the cache of test results knows nothing
-# of, hence -count=1.
+# of, hence -count=1. The laws that take long are tried on the built-in strategies;
+# on the examples 'make soak' does.
 .PHONY: test
 test: build tools authors examples ## run every test, with the race detector
-	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m ./...
+	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m $$(go list ./... | grep -v /examples/strategies)
+	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m -short ./examples/strategies/...
 
 .PHONY: test-stores
 test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of stores on MinIO and rclone as well
 	@ROCKSNAP_TEST_STORES=1 go test -race -count=1 -timeout 25m ./host/blob/... ./host/internal/storetest/...
 
 .PHONY: soak
-soak: build tools ## simulate the catalog over SEEDS seeds (default 10000), and stop at every operation
+soak: build tools authors examples ## simulate the catalog over SEEDS seeds (default 10000), stop at every operation, and try all laws on the examples
 	@ROCKSNAP_SEEDS=$${SEEDS:-10000} go test -count=1 -timeout 120m -run 'TestSimulation$$|Beside|SideBySide|OfAnAdopter' ./host/internal/catalog
 	@ROCKSNAP_TEST_MATRIX=1 go test -count=1 -timeout 60m -run Matrix ./host
+	@ROCKSNAP_TEST_AUTHORS=1 go test -count=1 -timeout 60m ./examples/strategies/...
 
 .PHONY: check
 check: setup ## format, vet, static analysis, generated files, both targets

@@ -107,16 +107,6 @@ func TestEveryExampleIsTested(t *testing.T) {
 	}
 }
 
-// buildOnce remembers modules over the subtests of a test.
-func buildOnce(t *testing.T, build func(*testing.T, string) strategytest.Subject) func(string) strategytest.Subject {
-	subject := sync.OnceValue(func() strategytest.Subject { return build(t, "") })
-	return func(config string) strategytest.Subject {
-		s := subject()
-		s.Config = config
-		return s
-	}
-}
-
 func TestNonsenseIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		build   func(*testing.T, string) strategytest.Subject
@@ -139,9 +129,10 @@ func TestNonsenseIsRefused(t *testing.T) {
 			`kye = "a"`:    `unknown key "kye"`,
 		}},
 	} {
-		subject := buildOnce(t, tt.build)
+		subject := tt.build(t, "")
 		for config, message := range tt.refused {
-			site := strategytest.NewSite(t, unchecked(t, subject(config)), strategytest.Database{})
+			subject.Config = config
+			site := strategytest.NewSite(t, unchecked(t, subject), strategytest.Database{})
 			site.Fill("default", 1, 20)
 			_, err := site.TrySnapshot()
 			require.ErrorContains(t, err, message, config)

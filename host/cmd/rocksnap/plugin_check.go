@@ -12,14 +12,14 @@ import (
 func (c *cli) checkModuleVerb() *cobra.Command {
 	var options trial
 	var strategy string
-	cmd := verb("check (FILE | --strategy NAME)", "Check a module and its options", `Checks a module without a database: its form, its imports and the grants that they
-need, its options against the schema that it carries, and that its init takes
-them. With --strategy it is the module of the configuration, with the options,
-pin and grants that stand there; else a FILE, with the options of the command
-line and all grants that it needs.
+	cmd := verb("check (FILE | --strategy NAME)", "Check a module and its options", `Checks a module without a database: its form, its imports and the grants that
+they need, its options against the schema that it carries, and that its init
+takes them. With --strategy it is the module of the configuration, with the
+options, pin and grants that stand there; else a FILE, with the options of the
+command line and all grants that it needs.
 
-Exit status: 0 ok, 1 failed, 2 usage or a problem in the configuration, 30 refused,
-130 interrupted.`,
+Exit status: 0 ok, 1 failed, 2 usage or a problem in the configuration, 30
+refused, 130 interrupted.`,
 		`  rocksnap plugin check mine.wasm --set full_every=5
   rocksnap plugin check --strategy mine`, cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {

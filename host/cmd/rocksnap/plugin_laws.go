@@ -14,15 +14,15 @@ func (c *cli) lawsVerb() *cobra.Command {
 	var options trial
 	var o strategytest.Options
 	var report string
-	cmd := verb("test FILE", "Check the laws of a strategy on a module", `Takes snapshots with a module of databases of many kinds, restores them, compares,
-and has every call of the host and every operation of the store fail once, and be
-cancelled: what a strategy has to get right, whoever wrote it. The databases are
-made for the purpose and are gone afterwards. All laws take some minutes; --quick
-leaves out those that take many seconds.
+	cmd := verb("test FILE", "Check the laws of a strategy on a module", `Takes snapshots with a module of databases of many kinds, restores them,
+compares, and has every call of the host and every operation of the store fail
+once, and be cancelled: what a strategy has to get right, whoever wrote it. The
+databases are made for the purpose and are gone afterwards. All laws take some
+minutes; --quick leaves out those that take many seconds.
 
 --report writes what was found as a document that the module's users can read.
 
-Exit status: 0 all laws hold, 1 failed, 2 usage, 30 a law is broken or the module
+Exit status: 0 ok, 1 failed, 2 usage, 30 a law is broken or the module
 is refused, 130 interrupted.`,
 		`  rocksnap plugin test --quick mine.wasm
   rocksnap plugin test mine.wasm --set full_every=5 --report CONFORMANCE.md`, cobra.ExactArgs(1),

@@ -61,8 +61,8 @@ type scaffold struct {
 func (c *cli) newPluginVerb() *cobra.Command {
 	var lang string
 	cmd := verb("new NAME", "Make a folder with a new strategy", `Makes a folder NAME with a strategy that works as it is: its source, a Makefile
-that builds, tests and runs it, a configuration to try it with, and the SDK of its
-language, so that it builds without a network (as: after 'npm install').
+that builds, tests and runs it, a configuration to try it with, and the SDK of
+its language, so that it builds without a network (as: after 'npm install').
 
 Exit status: 0 ok, 1 failed, 2 usage.`,
 		`  rocksnap plugin new --lang go weekly

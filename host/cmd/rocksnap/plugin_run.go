@@ -35,13 +35,13 @@ snapshot goes to a repository that is gone afterwards.
 
 --trace lists the calls of the module. --fault makes calls fail: CALL[:N]=WHAT,
 several by commas, where CALL is the name of a call or *, N counts these calls
-from 1, and WHAT is an error number or cancel. --record writes all calls down with
-what was given and returned, which may be data of the database; --replay answers
-the module from such a FILE, with no database, and tells where it does otherwise.
---verbose shows what the module logs.
+from 1, and WHAT is an error number or cancel. --record writes all calls down
+with what was given and returned, which may be data of the database; --replay
+answers the module from such a FILE, with no database, and tells where it does
+otherwise. --verbose shows what the module logs.
 
-Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 30 plugin refused, failed or not as
-recorded, 130 interrupted.`,
+Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 30 plugin refused, failed or
+not as recorded, 130 interrupted.`,
 		`  rocksnap plugin run mine.wasm --db data/db --trace
   rocksnap plugin run mine.wasm --db data/db --fault upload:2=EIO
   rocksnap plugin run mine.wasm --db data/db --record run.jsonl
