@@ -35,18 +35,18 @@ type unit struct {
 }
 
 var deeds = []deed{
-	snapshotDeed("native-full", native, unit{35, 1}, unit{70, 3}),
-	snapshotDeed("incremental", native, unit{35, 2}, unit{60, 10}),
-	snapshotDeed("canonical", native, unit{30, 3}, unit{30, 4}),
-	snapshotDeed("incremental", nil, unit{40, 6}, unit{60, 40}), // in its sandbox
-	restoreDeed("native-full", unit{15, 1}, unit{50, 3}),
-	restoreDeed("canonical", unit{10, 1}, unit{40, 4}),
-	resumeDeed("native-full", unit{15, 1}, unit{40, 8}),
-	resumeDeed("canonical", unit{10, 1}, unit{35, 8}),
-	pruneDeed(unit{50, 2}, unit{20, 1}),
+	snapshotDeed("native-full", native, unit{35, 2}, unit{70, 7}),
+	snapshotDeed("incremental", native, unit{35, 3}, unit{60, 19}),
+	snapshotDeed("canonical", native, unit{30, 5}, unit{30, 7}),
+	snapshotDeed("incremental", nil, unit{40, 11}, unit{60, 60}), // in its sandbox
+	restoreDeed("native-full", unit{15, 1}, unit{50, 7}),
+	restoreDeed("canonical", unit{10, 1}, unit{40, 7}),
+	resumeDeed("native-full", unit{15, 2}, unit{40, 13}),
+	resumeDeed("canonical", unit{10, 2}, unit{35, 13}),
+	pruneDeed(unit{50, 3}, unit{20, 2}),
 	pinDeed(unit{8, 1}, unit{6, 1}),
 	unpinDeed(unit{8, 1}, unit{2, 1}),
-	copyDeed(unit{70, 6}, unit{100, 30}),
+	copyDeed(unit{70, 11}, unit{100, 43}),
 }
 
 // nothing is there to prepare.
