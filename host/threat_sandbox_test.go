@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/internal/pausetest"
 )
 
 // isolations are the ways to run a module.
@@ -98,7 +98,7 @@ func threatCallTree(t *testing.T) {
 				l.requireFails("snapshot exceeded 200ms") // compiles it, too
 				var took, pause time.Duration
 				for range 5 { // the machine may be busy with something else
-					begun, longest := time.Now(), watchCollector()
+					begun, longest := time.Now(), pausetest.Collect()
 					_, err := l.attack()
 					took, pause = time.Since(begun), longest()
 					l.requireRefused(err, "snapshot exceeded 200ms")
@@ -112,27 +112,6 @@ func threatCallTree(t *testing.T) {
 			})
 		})
 	}
-}
-
-// watchCollector collects garbage over and over, and returns how long it took at
-// most once the function that it returns is called.
-func watchCollector() (longest func() time.Duration) {
-	stop, result := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		var most time.Duration
-		for {
-			select {
-			case <-stop:
-				result <- most
-				return
-			case <-time.After(5 * time.Millisecond):
-				begun := time.Now()
-				runtime.GC()
-				most = max(most, time.Since(begun))
-			}
-		}
-	}()
-	return func() time.Duration { close(stop); return <-result }
 }
 
 func threatRecursion(t *testing.T) {

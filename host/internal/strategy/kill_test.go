@@ -2,7 +2,6 @@ package strategy
 
 import (
 	"context"
-	"runtime"
 	"testing"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/pausetest"
 )
 
 // endless is a module with a tree of 2^34 calls and no loop, which takes minutes.
@@ -40,7 +40,7 @@ func TestCallTreeDies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			took, pause := time.Hour, time.Hour
 			for range 5 {
-				stop := collecting()
+				stop := pausetest.Collect()
 				start := time.Now()
 				err := run(t)
 				took, pause = min(took, time.Since(start)), min(pause, stop())
@@ -62,27 +62,6 @@ func startOf(t *testing.T, m *Module) error {
 
 func phaseOf(t *testing.T, m *Module, p abi.Phase) error {
 	return enter(t.Context(), newInstanceOf(t, m), p, &double{})
-}
-
-// collecting collects garbage over and over until it is stopped, and then returns
-// how long the slowest collection took.
-func collecting() (stop func() time.Duration) {
-	ended, slowest := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		var most time.Duration
-		for {
-			select {
-			case <-ended:
-				slowest <- most
-				return
-			case <-time.After(5 * time.Millisecond):
-				start := time.Now()
-				runtime.GC()
-				most = max(most, time.Since(start))
-			}
-		}
-	}()
-	return func() time.Duration { close(ended); return <-slowest }
 }
 
 // TestEndlessRecursionIsBounded calls itself until the stack is full.

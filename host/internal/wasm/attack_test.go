@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/rocksnap/rocksnap/host/internal/pausetest"
 )
 
 // deadline is after what time the attacks below are to be over.
@@ -81,7 +83,7 @@ func TestAttacks(t *testing.T) {
 			wasm := instrumented(t, g.assemble())
 			for try := 0; ; try++ {
 				took, pause := attack(t, wasm)
-				t.Logf("killed after %v, longest collection %v", took, pause)
+				t.Logf("killed after %v, longest pause %v", took, pause)
 				if took < deadline+100*time.Millisecond && pause < 50*time.Millisecond {
 					break
 				}
@@ -92,7 +94,7 @@ func TestAttacks(t *testing.T) {
 }
 
 // attack runs a module until it is killed, and returns how long that and the
-// longest garbage collection in the meantime took.
+// longest pause of the garbage collector took.
 func attack(t *testing.T, wasm []byte) (took, pause time.Duration) {
 	r := newRuntime(t)
 	defer r.Close(t.Context())
@@ -100,14 +102,12 @@ func attack(t *testing.T, wasm []byte) (took, pause time.Duration) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
-	stop, paused := make(chan struct{}), make(chan time.Duration)
-	go collect(stop, paused)
-	start := time.Now()
+	longest, start := pausetest.Collect(), time.Now()
 	err = run(ctx, m)
 	took = time.Since(start)
-	close(stop)
+	pause = longest()
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	return took, <-paused
+	return took, pause
 }
 
 func run(ctx context.Context, m api.Module) error {
@@ -115,33 +115,19 @@ func run(ctx context.Context, m api.Module) error {
 	return err
 }
 
-// collect reports the longest of garbage collections that follow one another.
-func collect(stop <-chan struct{}, longest chan<- time.Duration) {
-	var most time.Duration
-	for {
-		select {
-		case <-stop:
-			longest <- most
-			return
-		case <-time.After(5 * time.Millisecond):
-			start := time.Now()
-			runtime.GC()
-			most = max(most, time.Since(start))
-		}
-	}
-}
-
 // TestAttackPlain shows what the attacks do to a module that is not instrumented:
-// the engine does not notice that the time is up.
+// the engine does not notice that the time is up, and the whole program stands still
+// from the first garbage collection on.
 func TestAttackPlain(t *testing.T) {
 	const depth = 28
 	m, err := newRuntime(t).InstantiateWithConfig(t.Context(), tree(depth).assemble(), wazero.NewModuleConfig())
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	start := time.Now()
+	longest, start := pausetest.Collect(), time.Now()
 	run(ctx, m) // to its end, whatever it says
 	require.Greater(t, time.Since(start), 100*time.Millisecond)
+	require.Greater(t, longest(), 50*time.Millisecond)
 }
 
 // TestDeepRecursion wants the native stack of a recursion without end, which is
