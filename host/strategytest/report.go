@@ -31,6 +31,7 @@ type Result struct {
 	Law     string  `json:"law"`
 	Outcome Outcome `json:"outcome"`
 	Detail  string  `json:"detail"`  // the first failure in one line, or why it was skipped, or what was measured
+	Text    string  `json:"text"`    // the first failure in full, where that is more than a line: what a panic wrote
 	Seconds float64 `json:"seconds"` // that it took
 }
 
@@ -151,6 +152,9 @@ func check(with *runner, l law, s Subject) Result {
 	result := Result{Law: l.name, Outcome: Pass, Detail: strings.Join(notes, "; "), Seconds: time.Since(began).Round(time.Millisecond).Seconds()}
 	if len(failures) > 0 {
 		result.Outcome, result.Detail = Fail, firstLine(failures)
+		if strings.Contains(failures[0], "\n") {
+			result.Text = failures[0]
+		}
 	}
 	return result
 }
@@ -193,6 +197,11 @@ func (r *Report) Markdown() string {
 	b.WriteString("| law | result | seconds | |\n|---|---|---|---|\n")
 	for _, l := range r.Laws {
 		fmt.Fprintf(&b, "| %s | %s | %.1f | %s |\n", l.Law, l.Outcome, l.Seconds, strings.ReplaceAll(l.Detail, "|", "\\|"))
+	}
+	for _, l := range r.Laws {
+		if l.Text != "" {
+			fmt.Fprintf(&b, "\n%s:\n\n    %s\n", l.Law, strings.ReplaceAll(l.Text, "\n", "\n    ")) // no text ends such a block
+		}
 	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package strategytest_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -54,6 +55,19 @@ func TestCheckOfAModuleThatTakesNoSnapshot(t *testing.T) {
 	assert.Contains(t, results["takes snapshots"].Detail, "neither uploaded nor reused: CURRENT")
 	assert.Equal(t, "it takes no snapshot", results["stores what it says"].Detail)
 	assert.Contains(t, r.Verdict(), "FAILED: 0 laws hold, 1 broken, 12 skipped")
+}
+
+// What a module wrote before it fell over tells its author where: it is in the
+// report in full, and in the table in one line.
+func TestCheckKeepsWhatAPanicSaid(t *testing.T) {
+	m := broken["ignores an error"].strategy
+	m.prepare = func(context.Context, abi.Session) error { return errors.New("exited\n\tmain.go:10") }
+	r, results := quickly(t, strategytest.Subject{Name: "broken", Open: func() abi.Strategy { return m }})
+	start := results["takes snapshots"]
+	assert.NotContains(t, start.Detail, "main.go")
+	assert.Contains(t, start.Text, "exited\n\tmain.go:10")
+	assert.Contains(t, r.Markdown(), "    \tmain.go:10")
+	assert.Empty(t, results["stores what it says"].Text)
 }
 
 // Exactly the law that a strategy breaks is reported as broken.

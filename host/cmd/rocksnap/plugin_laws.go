@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,6 +69,11 @@ func (c *cli) printLaws(r *strategytest.Report) error {
 		t.row("LAW", "RESULT", "SECONDS", "DETAIL")
 		for _, l := range r.Laws {
 			t.row(l.Law, l.Outcome, fmt.Sprintf("%.1f", l.Seconds), l.Detail)
+		}
+		for _, l := range r.Laws {
+			if l.Text != "" {
+				t.lines(append([]string{l.Law + ":"}, strings.Split(strings.ReplaceAll(l.Text, "\t", "  "), "\n")...)...)
+			}
 		}
 		t.lines("module    "+r.Name+" "+r.Version, "sha256    "+r.SHA256, "abi       "+r.ABI,
 			"host      rocksnap "+r.Rocksnap+", RocksDB "+r.RocksDB+", "+r.Platform, "date      "+r.Date.Format("2006-01-02 15:04:05Z"), r.Verdict())
