@@ -124,6 +124,18 @@ func (a author) withoutSchema() {
 	a.run("make")
 }
 
+// No name that is taken gets in the way of the build: neither of a file that the
+// build leaves, nor of a package of Go's own.
+func TestNewStrategyHasAnyName(t *testing.T) {
+	for name, lang := range map[string]string{"raw": "wat", "fmt": "go", "all": "go"} {
+		folder := t.TempDir()
+		author{t, folder}.run("rocksnap", "plugin", "new", "--lang", lang, name)
+		a := author{t, filepath.Join(folder, name)}
+		a.run("make")
+		a.run("rocksnap", "plugin", "check", name+".wasm")
+	}
+}
+
 // The Makefile's other targets do what the README says.
 func TestNewStrategyIsTested(t *testing.T) {
 	a := newStrategy(t, "wat")
