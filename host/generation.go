@@ -234,7 +234,7 @@ func (g *generation) read(name string, table config.Strategy) (*moduleFile, erro
 	if err != nil {
 		return &moduleFile{}, err
 	}
-	wasm, err := os.ReadFile(path)
+	wasm, err := readModule(path)
 	if err != nil {
 		return &moduleFile{}, problem(CodePlugin, fmt.Errorf("strategy %s: read module: %w", name, err), "")
 	}

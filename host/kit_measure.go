@@ -25,7 +25,7 @@ func MeasureLoading(ctx context.Context, path string, allow []abi.Grant, runs in
 	if err != nil {
 		return times, err
 	}
-	wasm, err := os.ReadFile(path)
+	wasm, err := readModule(path)
 	if err != nil {
 		return times, problem(CodePlugin, fmt.Errorf("measure module: %w", err), "")
 	}

@@ -1,11 +1,15 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/config"
@@ -23,7 +27,7 @@ func InspectModule(path string) (ModuleInfo, error) {
 	if err != nil {
 		return ModuleInfo{}, err
 	}
-	wasm, err := os.ReadFile(path)
+	wasm, err := readModule(path)
 	if err != nil {
 		return ModuleInfo{}, problem(CodePlugin, fmt.Errorf("inspect module: %w", err), "")
 	}
@@ -34,10 +38,32 @@ func InspectModule(path string) (ModuleInfo, error) {
 	return info, nil
 }
 
+// maxModuleFile is more than the compiler takes: what is read no further than here
+// is refused by its size, whatever that is.
+const maxModuleFile = 64 << 20
+
+// readModule reads the file of a module. A path may name anything: a pipe that
+// nobody writes to would be waited for, and a device has no end.
+func readModule(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	if about, err := file.Stat(); err != nil || !about.Mode().IsRegular() {
+		return nil, cmp.Or(err, fmt.Errorf("%s is no regular file", path))
+	}
+	wasm, err := io.ReadAll(io.LimitReader(file, maxModuleFile+1))
+	if err == nil && len(wasm) > maxModuleFile {
+		err = fmt.Errorf("%s is larger than any module, %d bytes", path, maxModuleFile)
+	}
+	return wasm, err
+}
+
 // AnnotateModule writes a copy of the module in a file to another, with metadata,
 // a JSON object, in the place that [InspectModule] reads.
 func AnnotateModule(from, to string, metadata []byte) error {
-	wasm, err := os.ReadFile(from)
+	wasm, err := readModule(from)
 	if err != nil {
 		return fmt.Errorf("annotate module: %w", err)
 	}

@@ -134,7 +134,7 @@ func readSmall(path string) ([]byte, error) {
 // returns the signer: that of keys, each as [config.ParseKey] reads it, that made
 // it. Without a signature the error is fs.ErrNotExist.
 func VerifyModule(module string, keys []string) (signer string, err error) {
-	file, err := os.ReadFile(module)
+	file, err := readModule(module)
 	if err != nil {
 		return "", problem(CodePlugin, fmt.Errorf("verify module: %w", err), "")
 	}
@@ -149,7 +149,7 @@ func SignModule(module, key string) (signature string, err error) {
 	if err != nil {
 		return "", problem(CodeKey, fmt.Errorf("signing key: %w", err), "'rocksnap plugin keygen' makes a key")
 	}
-	file, err := os.ReadFile(module)
+	file, err := readModule(module)
 	if err != nil {
 		return "", problem(CodePlugin, fmt.Errorf("sign module: %w", err), "")
 	}
