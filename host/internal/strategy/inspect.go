@@ -112,7 +112,18 @@ func Annotate(file []byte, metadata json.RawMessage) ([]byte, error) {
 	if !bytes.HasPrefix(text.Bytes(), []byte("{")) {
 		return nil, errors.New("annotate module: metadata is not a JSON object")
 	}
+	if err := checkMetadata(text.Bytes()); err != nil {
+		return nil, fmt.Errorf("annotate module: metadata: %w", err)
+	}
 	return wasm.Annotate(file, m, MetadataSection, text.Bytes()), nil
+}
+
+// checkMetadata tells an author of a key that nobody will read. Modules that have
+// one are accepted all the same: a later version may know it.
+func checkMetadata(text []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(new(metadata))
 }
 
 func digest(wasm []byte) string {

@@ -112,6 +112,10 @@ func TestInspectAndAnnotate(t *testing.T) {
 
 	_, err = Annotate(plain, json.RawMessage(`[1]`))
 	assert.ErrorContains(t, err, "not a JSON object")
+	_, err = Annotate(plain, json.RawMessage(`{"nmae": "x"}`))
+	require.ErrorContains(t, err, "nmae")
+	_, err = Annotate(plain, json.RawMessage(`{"name": 5}`))
+	require.ErrorContains(t, err, "name")
 	_, err = Annotate(plain, json.RawMessage(`{`))
 	assert.ErrorContains(t, err, "read metadata")
 	_, err = Annotate([]byte("x"), metadata)
