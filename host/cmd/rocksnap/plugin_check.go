@@ -27,6 +27,9 @@ refused, 130 interrupted.`,
 				return usage(cmd, "either FILE or --strategy NAME is needed")
 			}
 			if len(args) == 0 {
+				if options.given() {
+					return usage(cmd, "--set and --config-toml are for a FILE: --strategy has the options of the configuration")
+				}
 				return c.checkConfigured(cmd, strategy)
 			}
 			return c.checkModule(cmd, args[0], &options)
