@@ -70,6 +70,16 @@ func TestCheckKeepsWhatAPanicSaid(t *testing.T) {
 	assert.Empty(t, results["stores what it says"].Text)
 }
 
+// A strategy need not expect what the ABI says cannot be: info never fails.
+func TestCheckFailsOnlyWhatCanFail(t *testing.T) {
+	m := mutation{checkpoint, func(ctx context.Context, s abi.Session) error {
+		_, _ = s.Info()
+		return uploadAll(ctx, s)
+	}}
+	r, results := quickly(t, strategytest.Subject{Name: "trusting", Open: func() abi.Strategy { return m }})
+	assert.True(t, r.Passed, results["a call that fails fails the snapshot"].Detail)
+}
+
 // Exactly the law that a strategy breaks is reported as broken.
 func TestCheckNamesTheBrokenLaw(t *testing.T) {
 	m := broken["ignores an error"].strategy
