@@ -61,6 +61,12 @@ func (c *cli) printModule(info host.ModuleInfo) error {
 	return t.flush()
 }
 
+type annotateDocument struct {
+	Schema string `json:"schema"`
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
+}
+
 func (c *cli) annotateVerb() *cobra.Command {
 	var metadata, output string
 	cmd := verb("annotate IN", "Add metadata to a module", `Writes a copy of a module with metadata inside: name, version, license, source
@@ -77,7 +83,14 @@ Exit status: 0 ok, 1 failed, 2 usage, 30 not a module.`,
 			if err != nil {
 				return usage(cmd, "--metadata: %w", err)
 			}
-			return host.AnnotateModule(args[0], output, text)
+			if err := host.AnnotateModule(args[0], output, text); err != nil || !c.json {
+				return err
+			}
+			info, err := host.InspectModule(output)
+			if err != nil {
+				return err
+			}
+			return c.print(annotateDocument{"rocksnap.plugin-annotate/1", output, info.SHA256})
 		})
 	cmd.Flags().StringVar(&metadata, "metadata", "", "`FILE` with a JSON object")
 	cmd.Flags().StringVar(&output, "output", "", "`FILE` for the annotated module")
