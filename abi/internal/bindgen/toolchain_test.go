@@ -131,8 +131,9 @@ func TestRust(t *testing.T) {
 	}
 }
 
-// No compiler for AssemblyScript is at hand, so its text is compared with the
-// table: every function, its types and every offset.
+// The compiler of AssemblyScript is no part of this test, so the text is compared
+// with the table: every function, its types and every offset. The example
+// inventory compiles it.
 func TestAssemblyScript(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(abiDir, "rocksnap_v1.ts"))
 	require.NoError(t, err)
