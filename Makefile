@@ -86,7 +86,7 @@ tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the pr
 test: build tools authors examples ## run every test, with the race detector
 	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m $$(go list ./... | grep -v /examples/strategies)
 	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m -short ./examples/strategies/...
-	@go test -count=1 -timeout 10m -run 'TestReloadUnderLoad$$' ./host
+	@go test -count=1 -timeout 10m -run 'TestReloadUnderLoad$$|TestThreats$$' ./host
 
 .PHONY: test-stores
 test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of stores on MinIO and rclone as well

@@ -18,7 +18,8 @@ type Plugins struct {
 	// [ParseKey] reads it.
 	Keys []string
 
-	// RequireSignature refuses a module without the signature of a trusted key.
+	// RequireSignature refuses a module without the signature of a trusted key, unless
+	// it is one that comes with rocksnap.
 	RequireSignature bool
 }
 

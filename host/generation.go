@@ -244,7 +244,7 @@ func (g *generation) read(name string, table config.Strategy) (*moduleFile, erro
 		return f, problem(CodePlugin, fmt.Errorf("strategy %s: module %s has sha256 %s, the configuration pins %s", name, path, f.digest, table.SHA256),
 			"restore the module, or pin the new one after inspecting it")
 	}
-	if f.signer, err = g.signer(name, path, wasm); err != nil {
+	if f.signer, err = g.signer(name, path, wasm, own); err != nil {
 		return f, err
 	}
 	if table.SHA256 == "" && f.signer == "" && !own && !table.AllowUnpinned {
@@ -256,19 +256,20 @@ func (g *generation) read(name string, table config.Strategy) (*moduleFile, erro
 
 // signer returns the trusted key that has signed a module; "" where the
 // configuration asks for none. Where a strategy has keys of its own, or signatures
-// are required, its module must be signed; else it may go without one, but not with
-// a wrong one.
-func (g *generation) signer(name, path string, wasm []byte) (string, error) {
+// are required of all but the executable's own modules, its module must be signed;
+// else it may go without one, but not with a wrong one.
+func (g *generation) signer(name, path string, wasm []byte, own bool) (string, error) {
 	table := g.cfg.Strategies[name]
 	keys := slices.Concat(table.Keys, g.cfg.Plugins.Keys)
-	if len(keys) == 0 && !g.cfg.Plugins.RequireSignature {
+	required := len(table.Keys) > 0 || g.cfg.Plugins.RequireSignature && !own
+	if len(keys) == 0 && !required {
 		return "", nil
 	}
 	signer, err := checkSignature(wasm, path, keys)
 	if err == nil {
 		return signer, nil
 	}
-	if len(table.Keys) == 0 && !g.cfg.Plugins.RequireSignature && errors.Is(err, fs.ErrNotExist) {
+	if !required && errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	return "", fmt.Errorf("strategy %s: %w", name, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -23,10 +24,25 @@ type Trial struct {
 	Repository string      // folder; "" when none is needed
 	Flush      string      // as in the configuration; "" for its default
 	KeyGroups  uint32      // count of key groups; 0 for none
+	Places     []Place     // where the lines of Config come from; none when from nowhere
+}
+
+// Place is where a line of a trial's options comes from.
+type Place struct {
+	From string // a file, or an option of a command line
+	Line int    // 1 is the first; 0 for an option
+}
+
+// String returns the place in the form of the configuration's errors.
+func (p Place) String() string {
+	if p.Line == 0 {
+		return p.From
+	}
+	return p.From + ":" + strconv.Itoa(p.Line)
 }
 
 // Configure writes a configuration for the trial into a folder and loads it. Its
-// errors are those of the configuration. The module needs no pin: whoever tries it
+// errors are those of the configuration, with the places of the trial. The module needs no pin: whoever tries it
 // out has just named it.
 func (t Trial) Configure(folder string) (*config.Config, error) {
 	t.Database = cmp.Or(t.Database, filepath.Join(folder, "no-database"))
@@ -35,7 +51,33 @@ func (t Trial) Configure(folder string) (*config.Config, error) {
 	if err := os.WriteFile(file, []byte(t.text()), 0o600); err != nil {
 		return nil, fmt.Errorf("configure trial: %w", err)
 	}
-	return config.Load(file)
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, t.placed(err)
+	}
+	return cfg, nil
+}
+
+// placed has errors in lines of the options name the places of these. An error at
+// the very end stands after the last one.
+func (t Trial) placed(err error) error {
+	var problems config.Errors
+	if !errors.As(err, &problems) || len(t.Places) == 0 {
+		return err
+	}
+	for _, p := range problems {
+		if line := p.Line - t.firstLine(); line >= 0 {
+			at := t.Places[min(line, len(t.Places)-1)]
+			p.File, p.Line = at.From, at.Line
+		}
+	}
+	return problems
+}
+
+// firstLine is the number of the first line of the options in the text.
+func (t Trial) firstLine() int {
+	text := t.text()
+	return 1 + strings.Count(text[:len(text)-len(t.Config)-1], "\n")
 }
 
 func (t Trial) text() string {

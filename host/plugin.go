@@ -23,19 +23,34 @@ type ModuleInfo = strategy.Info
 // A relative path is searched for as one of a configuration is: in the working
 // folder, then ROCKSNAP_PLUGIN_PATH, then beside the executable.
 func InspectModule(path string) (ModuleInfo, error) {
-	path, _, err := (&generation{cfg: new(config.Config)}).find(path)
+	path, wasm, err := findModule(path)
 	if err != nil {
 		return ModuleInfo{}, err
 	}
-	wasm, err := readModule(path)
-	if err != nil {
-		return ModuleInfo{}, problem(CodePlugin, fmt.Errorf("inspect module: %w", err), "")
-	}
 	info, err := strategy.Inspect(wasm)
 	if err != nil {
-		return info, problem(CodePlugin, fmt.Errorf("inspect %s: %w", path, err), "name a WebAssembly module, as 'make build' leaves them in bin/plugins")
+		return info, problem(CodePlugin, fmt.Errorf("inspect %s: %w", path, err), moduleHint)
 	}
 	return info, nil
+}
+
+const moduleHint = "name a WebAssembly module, as 'make build' leaves them in bin/plugins"
+
+// FindModule returns the path of the file that [InspectModule] reads.
+func FindModule(path string) (string, error) {
+	path, _, err := (&generation{cfg: new(config.Config)}).find(path)
+	return path, err
+}
+
+// findModule reads a module that somebody named, and returns its path besides.
+func findModule(path string) (found string, wasm []byte, err error) {
+	if found, err = FindModule(path); err != nil {
+		return "", nil, err
+	}
+	if wasm, err = readModule(found); err != nil {
+		return "", nil, problem(CodePlugin, fmt.Errorf("read module: %w", err), moduleHint)
+	}
+	return found, wasm, nil
 }
 
 // maxModuleFile is more than the compiler takes: what is read no further than here
@@ -61,11 +76,12 @@ func readModule(path string) ([]byte, error) {
 }
 
 // AnnotateModule writes a copy of the module in a file to another, with metadata,
-// a JSON object, in the place that [InspectModule] reads.
+// a JSON object, in the place that [InspectModule] reads. The first is searched for
+// as [InspectModule] does.
 func AnnotateModule(from, to string, metadata []byte) error {
-	wasm, err := readModule(from)
+	from, wasm, err := findModule(from)
 	if err != nil {
-		return fmt.Errorf("annotate module: %w", err)
+		return err
 	}
 	annotated, err := strategy.Annotate(wasm, json.RawMessage(metadata))
 	if err != nil {

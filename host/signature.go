@@ -132,26 +132,27 @@ func readSmall(path string) ([]byte, error) {
 
 // VerifyModule checks the signature that lies beside the module in a file, and
 // returns the signer: that of keys, each as [config.ParseKey] reads it, that made
-// it. Without a signature the error is fs.ErrNotExist.
+// it. The module is searched for as [InspectModule] does. Without a signature the error is fs.ErrNotExist.
 func VerifyModule(module string, keys []string) (signer string, err error) {
-	file, err := readModule(module)
+	module, file, err := findModule(module)
 	if err != nil {
-		return "", problem(CodePlugin, fmt.Errorf("verify module: %w", err), "")
+		return "", err
 	}
 	return checkSignature(file, module, keys)
 }
 
 // SignModule signs the module in a file with the private key in another, PKCS#8 in
 // PEM, and writes the signature beside the module, in place of one that is there.
-// It returns what it wrote. What is no module is not signed.
+// It returns what it wrote. The module is searched for as [InspectModule] does; what is no module
+// is not signed.
 func SignModule(module, key string) (signature string, err error) {
 	private, err := readSigningKey(key)
 	if err != nil {
 		return "", problem(CodeKey, fmt.Errorf("signing key: %w", err), "'rocksnap plugin keygen' makes a key")
 	}
-	file, err := readModule(module)
+	module, file, err := findModule(module)
 	if err != nil {
-		return "", problem(CodePlugin, fmt.Errorf("sign module: %w", err), "")
+		return "", err
 	}
 	if _, err := strategy.Inspect(file); err != nil {
 		return "", problem(CodePlugin, fmt.Errorf("sign %s: %w", module, err), "name a WebAssembly module")

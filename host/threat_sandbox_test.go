@@ -128,8 +128,13 @@ func threatRecursion(t *testing.T) {
 				stop := watchResident(t)
 				_, err := l.attack()
 				grown := stop() - l.resident
-				l.requireRefused(err, "stack")
-				assert.Less(t, grown, most[isolations[strings.Count(isolation, "process")]], "bytes of memory that the host took meanwhile")
+				if raced() { // whose own memory ends first in a process that has little
+					l.requireRefused(err)
+				} else {
+					l.requireRefused(err, "stack")
+				}
+				bound := most[isolations[strings.Count(isolation, "process")]]
+				assert.True(t, within(grown, bound), "%d bytes of memory that the host took meanwhile", grown)
 				l.requireHealthy()
 			})
 		})
@@ -175,7 +180,7 @@ func threatMemory(t *testing.T) {
 		_, err := l.attack()
 		grown := stop() - l.resident
 		l.requireRefused(err, "limit reached")
-		assert.Less(t, grown, 96<<20)
+		assert.True(t, within(grown, 96<<20), "%d bytes of memory that the host took meanwhile", grown)
 		l.requireHealthy()
 	})
 	t.Run("of all together", func(t *testing.T) {
@@ -238,7 +243,7 @@ func threatCompileBomb(t *testing.T) {
 			begun, stop := time.Now(), watchResident(t)
 			_, err := l.attack()
 			took, grown := time.Since(begun), stop()-l.resident
-			assert.Less(t, grown, 256<<20, "bytes of memory that the host took meanwhile")
+			assert.True(t, within(grown, 256<<20), "%d bytes of memory that the host took meanwhile", grown)
 			assert.Less(t, took, 10*time.Second)
 			if err != nil { // a fast machine may even compile the small ones
 				l.requireRefused(err, "load strategy")

@@ -71,7 +71,8 @@ func (c *cli) annotateVerb() *cobra.Command {
 	var metadata, output string
 	cmd := verb("annotate IN", "Add metadata to a module", `Writes a copy of a module with metadata inside: name, version, license, source
 and the schema of its configuration. It is a step of the build of a module, and
-its result depends on nothing but its input.
+its result depends on nothing but its input. A module IN that is not here is
+looked for as 'rocksnap plugin inspect' does.
 
 Exit status: 0 ok, 1 failed, 2 usage, 30 not a module.`,
 		`  rocksnap plugin annotate --metadata plugin.json --output mine.wasm mine.raw.wasm`, cobra.ExactArgs(1),

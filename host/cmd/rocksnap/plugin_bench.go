@@ -20,8 +20,8 @@ Without --db a database is made that changes a little between runs. One that is
 named must not be open elsewhere, and stays as it is. The snapshots need room in
 the folder for temporary files, and are removed afterwards.
 
-Exit status: 0 ok, 1 failed, 2 usage, 30 plugin refused or failed, 130
-interrupted.`,
+Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 30 plugin refused or failed,
+130 interrupted.`,
 		`  rocksnap plugin bench mine.wasm
   rocksnap plugin bench mine.wasm --db data/db --runs 20`, cobra.ExactArgs(1),
 		func(cmd *cobra.Command, args []string) error {

@@ -58,11 +58,11 @@ func (c *cli) checkModule(cmd *cobra.Command, module string, options *trial) err
 		return err
 	}
 	defer os.RemoveAll(folder)
-	cfg, err := s.Trial("", "").Configure(folder)
+	cfg, err := options.configure(s, "", "", folder)
 	if err != nil {
 		return err
 	}
-	return c.checkStrategy(cmd, cfg, s.Name)
+	return options.named(c.checkStrategy(cmd, cfg, s.Name), cfg, s)
 }
 
 type checkModuleDocument struct {

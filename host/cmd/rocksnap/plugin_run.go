@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,10 +37,11 @@ snapshot goes to a repository that is gone afterwards.
 
 --trace lists the calls of the module. --fault makes calls fail: CALL[:N]=WHAT,
 several by commas, where CALL is the name of a call or *, N counts these calls
-from 1, and WHAT is an error number or cancel. --record writes all calls down
-with what was given and returned, which may be data of the database; --replay
-answers the module from such a FILE, with no database, and tells where it does
-otherwise. --verbose shows what the module logs.
+from 1, and WHAT is an error number or cancel; the verb fails when there was no
+such call. --record writes all calls down with what was given and returned, which
+may be data of the database; --replay answers the module from such a FILE, with
+no database, and tells where it does otherwise. --verbose shows what the module
+logs.
 
 Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 30 plugin refused, failed or
 not as recorded, 130 interrupted.`,
@@ -70,7 +73,7 @@ func (r *tryout) check(cmd *cobra.Command, module string) (err error) {
 	if r.replay != "" && (r.record != "" || r.store != "" || r.fault != "" || r.options.given()) {
 		return usage(cmd, "--replay has no use for --record, --store and --fault, and the options are those of the recording")
 	}
-	if r.fault != "" {
+	if cmd.Flags().Changed("fault") {
 		if r.faults, err = tap.ParseFaults(r.fault); err != nil {
 			return usage(cmd, "--fault: %w", err)
 		}
@@ -102,7 +105,7 @@ func (c *cli) tryOut(cmd *cobra.Command, r *tryout) error {
 	if r.store == "" && r.replay == "" {
 		r.store = filepath.Join(folder, "repository")
 	}
-	cfg, err := r.subject.Trial(r.db, r.store).Configure(folder)
+	cfg, err := r.options.configure(r.subject, r.db, r.store, folder)
 	if err != nil {
 		return err
 	}
@@ -134,9 +137,8 @@ func (c *cli) takeRun(ctx context.Context, cfg *config.Config, r *tryout) (*host
 		defer file.Close()
 		around, finish = append(around, recorder.Around), recorder.Err
 	}
-	if len(r.faults) > 0 {
-		around = append(around, tap.Faulty(r.faults, cancel))
-	}
+	faults := tap.Faulty(r.faults, cancel)
+	around = append(around, faults.Around)
 	chain := tap.Chain(around...)
 	h, err := host.Open(ctx, cfg, c.options(nil, host.Offline(),
 		host.WithSessionWrapper(func(s abi.Session) abi.Session { return tap.Wrap(s, chain) }))...)
@@ -146,9 +148,22 @@ func (c *cli) takeRun(ctx context.Context, cfg *config.Config, r *tryout) (*host
 	defer h.Close()
 	m, err := h.Snapshot(ctx, host.SnapshotOptions{})
 	if err == nil {
-		err = finish()
+		err = cmp.Or(finish(), missed(faults.Unfired()))
 	}
 	return m, err
+}
+
+// missed is an error about faults that did not happen: such a run shows nothing.
+func missed(faults []tap.Fault) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	names := make([]string, len(faults))
+	for i, f := range faults {
+		names[i] = f.String()
+	}
+	return &host.Problem{Code: host.CodeFailed, Err: fmt.Errorf("--fault: %s never happened: the module made no such call", strings.Join(names, ", ")),
+		Hint: "--trace lists the calls that it makes"}
 }
 
 // recorder starts the recording, which only its owner can read.

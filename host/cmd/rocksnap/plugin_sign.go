@@ -49,7 +49,8 @@ func (c *cli) signVerb() *cobra.Command {
 	cmd := verb("sign FILE", "Sign a module", `Signs a module with a private key, PKCS#8 in PEM, as 'rocksnap plugin keygen' or
 'openssl genpkey -algorithm ed25519' makes one. The signature is written beside
 the module, as FILE.sig, in place of an older one; the module stays as it is, and
-so does its sha256. Ship both files.
+so does its sha256. Ship both files. A FILE that is not here is looked for as
+'rocksnap plugin inspect' does.
 
 Exit status: 0 ok, 1 failed, 2 usage, 12 no usable key, 30 not a module.`,
 		`  rocksnap plugin sign --key release.pem mine.wasm`, cobra.ExactArgs(1),
@@ -57,15 +58,19 @@ Exit status: 0 ok, 1 failed, 2 usage, 12 no usable key, 30 not a module.`,
 			if key == "" {
 				return usage(cmd, "--key FILE is needed")
 			}
+			module, err := host.FindModule(args[0])
+			if err != nil {
+				return err
+			}
 			c.warnOfOpenKey(key)
-			signature, err := host.SignModule(args[0], key)
+			signature, err := host.SignModule(module, key)
 			if err != nil {
 				return err
 			}
 			if c.json {
-				return c.print(signDocument{"rocksnap.plugin-sign/1", args[0] + ".sig", signature})
+				return c.print(signDocument{"rocksnap.plugin-sign/1", module + ".sig", signature})
 			}
-			_, err = fmt.Fprintf(c.out, "signed: %s\n", plain(args[0]+".sig"))
+			_, err = fmt.Fprintf(c.out, "signed: %s\n", plain(module+".sig"))
 			return err
 		})
 	cmd.Flags().StringVar(&key, "key", "", "`FILE` of the private key")
@@ -92,7 +97,8 @@ func (c *cli) verifyModuleVerb() *cobra.Command {
 	cmd := verb("verify FILE", "Check the signature of a module", `Checks the signature of a module, which lies beside it as FILE.sig, and names
 the signer. Trusted are the keys that are given, or else those of the
 configuration; then the places that name the signer are told. No code of the
-module is run.
+module is run. A FILE that is not here is looked for as 'rocksnap plugin inspect'
+does.
 
 Exit status: 0 ok, 1 failed, 2 usage or no keys, 30 not signed, changed, or
 signed by somebody who is not trusted.`,
@@ -103,11 +109,15 @@ signed by somebody who is not trusted.`,
 			if err != nil {
 				return err
 			}
-			signer, err := host.VerifyModule(args[0], slices.Collect(maps.Keys(trusted)))
+			module, err := host.FindModule(args[0])
 			if err != nil {
 				return err
 			}
-			doc := verifyModuleDocument{"rocksnap.plugin-verify/1", args[0], signer, trusted[signer]}
+			signer, err := host.VerifyModule(module, slices.Collect(maps.Keys(trusted)))
+			if err != nil {
+				return err
+			}
+			doc := verifyModuleDocument{"rocksnap.plugin-verify/1", module, signer, trusted[signer]}
 			if c.json {
 				return c.print(doc)
 			}

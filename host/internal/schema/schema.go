@@ -30,15 +30,63 @@ func Validate(schema, config json.RawMessage) error {
 	if len(bytes.TrimSpace(schema)) == 0 {
 		return nil
 	}
-	var n node
-	if err := json.Unmarshal(schema, &n); err != nil {
-		return fmt.Errorf("the module's schema: %w", err)
+	n, err := parse(schema)
+	if err != nil {
+		return err
 	}
 	var value any
 	if err := json.Unmarshal(config, &value); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	return n.check("", value)
+}
+
+// Check returns nil when a schema is one that [Validate] can use. An error names the
+// place in the schema, as in "properties.depth.type".
+func Check(schema json.RawMessage) error {
+	if len(bytes.TrimSpace(schema)) == 0 {
+		return nil
+	}
+	n, err := parse(schema)
+	if err != nil {
+		return err
+	}
+	return n.sound("")
+}
+
+func parse(schema json.RawMessage) (*node, error) {
+	n := new(node)
+	if err := json.Unmarshal(schema, n); err != nil {
+		return nil, fmt.Errorf("the module's schema: %w", err)
+	}
+	return n, nil
+}
+
+// types are the names that JSON schema has for kinds of values.
+var types = []string{"array", "boolean", "integer", "null", "number", "object", "string"}
+
+// sound checks the schema itself; at is its place.
+func (n *node) sound(at string) error {
+	if n == nil {
+		return nil
+	}
+	for _, name := range n.Type {
+		if !slices.Contains(types, name) {
+			return fault(under(at, "type"), "is %q, want one of %s", name, strings.Join(types, ", "))
+		}
+	}
+	if _, err := regexp.Compile(n.Pattern); err != nil {
+		return fault(under(at, "pattern"), "is wrong: %v", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Properties)) {
+		if err := n.Properties[name].sound(under(at, "properties."+name)); err != nil {
+			return err
+		}
+	}
+	if err := n.Additional.sound(under(at, "additionalProperties")); err != nil {
+		return err
+	}
+	return n.Items.sound(under(at, "items"))
 }
 
 // node is a schema, or a part of one.

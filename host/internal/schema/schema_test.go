@@ -74,6 +74,22 @@ func TestSchemaThatIsNone(t *testing.T) {
 	assert.EqualError(t, Validate(json.RawMessage("false"), json.RawMessage("{}")), "the configuration is not allowed")
 }
 
+func TestCheck(t *testing.T) {
+	for _, good := range []string{"", "null", "true", "false", "{}", example, `{"default": {}, "oneOf": 7}`} {
+		assert.NoError(t, Check(json.RawMessage(good)), good)
+	}
+	const types = ", want one of array, boolean, integer, null, number, object, string"
+	for bad, want := range map[string]string{
+		`{"type": "objct"}`: `type is "objct"` + types,
+		`{"properties": {"a": {"type": ["null", "int"]}}}`:           `properties.a.type is "int"` + types,
+		`{"items": {"additionalProperties": {"type": "\u001b[2J"}}}`: `items.additionalProperties.type is "\x1b[2J"` + types,
+		`{"properties": {"a": {"pattern": "("}}}`:                    "properties.a.pattern is wrong: error parsing regexp: missing closing ): `(`",
+	} {
+		assert.EqualError(t, Check(json.RawMessage(bad)), want)
+	}
+	assert.ErrorContains(t, Check(json.RawMessage("7")), "the module's schema: ")
+}
+
 func FuzzValidate(f *testing.F) {
 	for _, config := range []string{`{"mode": "fast"}`, `{"mode": 3, "rules": {"x": {}}}`, `[[1e300]]`, `{"name": "é"}`} {
 		f.Add(example, config)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/schema"
 	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
@@ -118,12 +119,20 @@ func Annotate(file []byte, metadata json.RawMessage) ([]byte, error) {
 	return wasm.Annotate(file, m, MetadataSection, text.Bytes()), nil
 }
 
-// checkMetadata tells an author of a key that nobody will read. Modules that have
-// one are accepted all the same: a later version may know it.
+// checkMetadata tells an author of a key that nobody will read and of a schema that
+// nothing keeps to. Modules that have one are accepted all the same: a later version
+// may know it.
 func checkMetadata(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	return decoder.Decode(new(metadata))
+	var meta metadata
+	if err := decoder.Decode(&meta); err != nil {
+		return err
+	}
+	if err := schema.Check(meta.ConfigSchema); err != nil {
+		return fmt.Errorf("config_schema: %w", err)
+	}
+	return nil
 }
 
 func digest(wasm []byte) string {

@@ -19,6 +19,18 @@ type Fault struct {
 	Cancel bool      // instead: the snapshot is cancelled just before the call
 }
 
+// String returns the fault as [ParseFaults] reads it.
+func (f Fault) String() string {
+	where, what := f.Call, "cancel"
+	if f.N > 0 {
+		where += ":" + strconv.Itoa(f.N)
+	}
+	if i := slices.IndexFunc(abi.Errnos, func(e abi.ErrnoInfo) bool { return e.Errno == f.Errno }); !f.Cancel && i >= 0 {
+		what = abi.Errnos[i].Name
+	}
+	return where + "=" + what
+}
+
 // ParseFaults reads faults as people write them: CALL[:N]=WHAT, several by commas,
 // as in "upload:2=EIO,wait:1=cancel". Its error says what would be right.
 func ParseFaults(spec string) ([]Fault, error) {
@@ -66,34 +78,60 @@ func errnoNamed(name string) (abi.Errno, error) {
 	return 0, fmt.Errorf("nothing is called %q; there are cancel, %s", name, strings.Join(names, ", "))
 }
 
-// Faulty returns an [Around] that makes faults happen. cancel cancels the snapshot.
-func Faulty(faults []Fault, cancel func()) Around {
-	var mu sync.Mutex
-	seen := make([]int, len(faults)) // calls that each fault was about
-	next := func(c *Call) *Fault {
-		mu.Lock()
-		defer mu.Unlock()
-		var hit *Fault
-		for i := range faults {
-			f := &faults[i]
-			if f.Call != "*" && f.Call != c.Name {
-				continue
-			}
-			if seen[i]++; hit == nil && (f.N == 0 || f.N == seen[i]) {
-				hit = f
-			}
-		}
-		return hit
+// Faults makes faults happen.
+type Faults struct {
+	list   []Fault
+	cancel func()
+
+	mu    sync.Mutex
+	seen  []int  // calls that each fault was about
+	fired []bool // faults that happened
+}
+
+// Faulty returns the faults of a list. cancel cancels the snapshot.
+func Faulty(list []Fault, cancel func()) *Faults {
+	return &Faults{list: list, cancel: cancel, seen: make([]int, len(list)), fired: make([]bool, len(list))}
+}
+
+// Around is an [Around].
+func (f *Faults) Around(c *Call, do func() (int, error)) (int, error) {
+	hit := f.next(c)
+	switch {
+	case hit == nil:
+		return do()
+	case hit.Cancel:
+		f.cancel()
+		return do()
 	}
-	return func(c *Call, do func() (int, error)) (int, error) {
-		f := next(c)
-		switch {
-		case f == nil:
-			return do()
-		case f.Cancel:
-			cancel()
-			return do()
+	return 0, &abi.Error{Errno: hit.Errno, Text: c.Name + ": injected fault: " + hit.Errno.Error()}
+}
+
+// Unfired lists the faults that have not happened: there was no such call.
+func (f *Faults) Unfired() []Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []Fault
+	for i, fired := range f.fired {
+		if !fired {
+			list = append(list, f.list[i])
 		}
-		return 0, &abi.Error{Errno: f.Errno, Text: c.Name + ": injected fault: " + f.Errno.Error()}
 	}
+	return list
+}
+
+// next returns the fault of a call, the first of several, or nil.
+func (f *Faults) next(c *Call) *Fault {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var hit *Fault
+	for i := range f.list {
+		one := &f.list[i]
+		if one.Call != "*" && one.Call != c.Name {
+			continue
+		}
+		if f.seen[i]++; hit == nil && (one.N == 0 || one.N == f.seen[i]) {
+			hit, f.fired[i] = one, true
+		}
+	}
+	return hit
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -221,7 +222,7 @@ func TestFaults(t *testing.T) {
 		faults, err := tap.ParseFaults(test.spec)
 		require.NoError(t, err)
 		var trace tap.Trace
-		_, err = work(tap.Wrap(world(), tap.Chain(trace.Around, tap.Faulty(faults, func() { t.Error("nobody cancelled") }))))
+		_, err = work(tap.Wrap(world(), tap.Chain(trace.Around, tap.Faulty(faults, func() { t.Error("nobody cancelled") }).Around)))
 		require.ErrorIs(t, err, test.errno, test.spec)
 		lines := trace.Lines()
 		assert.Contains(t, lines[len(lines)-1], test.failed+": "+test.failed+": injected fault", test.spec)
@@ -233,9 +234,18 @@ func TestFaultCancels(t *testing.T) {
 	require.NoError(t, err)
 	var trace tap.Trace
 	at := 0
-	_, err = work(tap.Wrap(world(), tap.Chain(trace.Around, tap.Faulty(faults, func() { at = trace.Calls() }))))
+	_, err = work(tap.Wrap(world(), tap.Chain(trace.Around, tap.Faulty(faults, func() { at = trace.Calls() }).Around)))
 	require.NoError(t, err, "what a cancel does is the host's")
 	assert.Equal(t, 8, at, "info, config, state_get, state_put, files_read, upload, files_read, wait are before it")
+}
+
+func TestFaultsThatNeverHappenAreTold(t *testing.T) {
+	faults, err := tap.ParseFaults("reuse:1=EIO,wait:2=cancel,upload:9=EQUOTA,fetch=cancel")
+	require.NoError(t, err)
+	f := tap.Faulty(faults, func() {})
+	_, err = work(tap.Wrap(world(), f.Around))
+	require.NoError(t, err)
+	assert.Equal(t, "[reuse:1=EIO upload:9=EQUOTA fetch=cancel]", fmt.Sprint(f.Unfired()))
 }
 
 func TestParseFaultsSaysWhatIsRight(t *testing.T) {
