@@ -171,6 +171,10 @@ func (g *generation) options(name string) strategy.Options {
 		CacheDir: g.strategies.cache,
 		Process:  table.Isolation == config.IsolationProcess,
 		Budget:   budget(int64(g.cfg.Plugins.Memory)),
+		LogLevel: leastLevel(g.strategies.log),
+		Report: func(err error) {
+			g.strategies.log.Warn("compiled code of a module cannot be used", "strategy", name, "error", err)
+		},
 	}
 }
 

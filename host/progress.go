@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -67,6 +68,16 @@ func (t *tally) add(bytes int64, files int) {
 	if t.report != nil {
 		t.report(t.done)
 	}
+}
+
+// leastLevel is the lowest level that a logger listens to: what is below it need not
+// leave the sandbox.
+func leastLevel(log *slog.Logger) abi.Level {
+	level := abi.LevelDebug
+	for level < abi.LevelError && !log.Enabled(context.Background(), slogLevel(level)) {
+		level++
+	}
+	return level
 }
 
 func slogLevel(level abi.Level) slog.Level {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -24,6 +25,7 @@ type strategies struct {
 	native  map[string]func() abi.Strategy
 	wrap    func(abi.Session) abi.Session // nil for none
 	cache   string
+	log     *slog.Logger
 	modules *modules
 
 	mu      sync.Mutex  // guards current and the uses of every generation
@@ -35,7 +37,7 @@ type strategies struct {
 var errClosed = errors.New("the host is closed")
 
 func newStrategies(cfg *config.Config, s settings) *strategies {
-	all := &strategies{native: s.native, wrap: s.wrap, cache: s.cache, modules: newModules()}
+	all := &strategies{native: s.native, wrap: s.wrap, cache: s.cache, log: s.log, modules: newModules()}
 	all.current = all.generation(cfg)
 	return all
 }

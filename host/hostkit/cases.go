@@ -10,7 +10,7 @@ import (
 
 // Cases returns the table.
 func Cases() []Case {
-	return slices.Concat(phaseCases(), pointerCases(), valueCases(), recordCases(), handleCases())
+	return slices.Concat(phaseCases(), pointerCases(), valueCases(), captureCases(), recordCases(), handleCases())
 }
 
 // phases in the order in which a run goes through them.
@@ -171,6 +171,12 @@ func valueCases() []Case {
 			{prep, "state_get", []Arg{At(key), V(256), At(600), V(9)}, Fails(abi.ENOENT)},
 		})},
 		{"quota", slices.Concat(quota(prep, "state_put"), quota(snap, "meta_put"))},
+	}
+}
+
+func captureCases() []Case {
+	const prep, snap = abi.PhasePrepare, abi.PhaseSnapshot
+	return []Case{
 		{"capture", []Step{
 			{prep, "files_read", []Arg{V(0), At(0), V(64), V(64)}, Fails(abi.EPHASE)},
 			{prep, "families_read", []Arg{V(0), At(0), V(24), V(24)}, Fails(abi.EPHASE)},
