@@ -113,7 +113,7 @@ check: setup ## format, vet, static analysis, generated files, both targets
 fuzz: setup ## run every fuzz target for FUZZTIME (default 30s)
 	@go list ./... | while read -r pkg; do \
 	  go test -list '^Fuzz' $$pkg 2>/dev/null | grep '^Fuzz' | while read -r target; do \
-	    echo "fuzz: $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} $$pkg || exit 1; \
+	    echo "fuzz: $$pkg $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} -fuzzminimizetime 20x $$pkg || exit 1; \
 	  done || exit 1; done
 
 .PHONY: clean

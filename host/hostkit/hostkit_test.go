@@ -29,18 +29,18 @@ func TestMain(m *testing.M) {
 // guests are the languages, each with how to build its guest.
 var guests = []struct {
 	language string
-	build    func(t *testing.T) string
+	build    func(t testing.TB) string
 }{
-	{"Go", func(t *testing.T) string { return dbtest.Build(t, hostkit.GoGuest) }},
-	{"C", func(t *testing.T) string {
+	{"Go", func(t testing.TB) string { return dbtest.Build(t, hostkit.GoGuest) }},
+	{"C", func(t testing.TB) string {
 		return build(t, "guest.c", hostkit.C(), "clang", "--target=wasm32", "-O1", "-nostdlib", "-Wl,--no-entry", "-Wall", "-Werror", "-I", "../../abi")
 	}},
-	{"WAT", func(t *testing.T) string { return build(t, "guest.wat", hostkit.WAT(), "wat2wasm") }},
+	{"WAT", func(t testing.TB) string { return build(t, "guest.wat", hostkit.WAT(), "wat2wasm") }},
 }
 
 // build has a tool make a module of a source. Where the tool is missing the test
 // is skipped, unless the environment says that all of them are there.
-func build(t *testing.T, name, source, tool string, args ...string) string {
+func build(t testing.TB, name, source, tool string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err != nil {
 		if os.Getenv("ROCKSNAP_TEST_AUTHORS") == "1" {
@@ -72,13 +72,13 @@ func TestHost(t *testing.T) {
 // stage is a host on the database that the cases want.
 type stage struct {
 	*host.Host
-	t       *testing.T
+	t       testing.TB
 	cfg     *config.Config
 	program []byte
 	results map[int]int32
 }
 
-func newStage(t *testing.T, module string) *stage {
+func newStage(t testing.TB, module string) *stage {
 	t.Helper()
 	path := dbtest.New(t, rocks.Creation{Families: []string{"orders"}})
 	dbtest.Edit(t, path, rocks.Creation{}, func(db *rocks.DB) {
