@@ -76,8 +76,11 @@ func threatOrder(t *testing.T) {
 		"close nothing":   {"streams were not closed"},
 	})
 	l := newLab(t, misdeed(t, "random"))
-	committed := 0
-	for seed := range 60 {
+	seeds, committed := 60, 0
+	if raced() { // which takes seconds for each
+		seeds = 10
+	}
+	for seed := range seeds {
 		l.again(map[string]any{"deed": "random", "seed": seed})
 		m, err := l.attack()
 		if err != nil {
@@ -89,7 +92,7 @@ func threatOrder(t *testing.T) {
 			assert.Equal(t, l.want, dbtest.Digest(t, restore(t, l.cfg, m.ID)), "seed %d", seed)
 		}
 	}
-	t.Logf("%d of 60 were committed", committed)
+	t.Logf("%d of %d were committed", committed, seeds)
 	l.requireHealthy()
 }
 
