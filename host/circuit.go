@@ -20,7 +20,8 @@ var errResting = errors.New("the strategy rests after too many failures")
 // circuits keep strategies that fail again and again from being tried each time. A
 // strategy is refused after so many failures in a row, until it has rested; then
 // one attempt decides how it goes on. Only strategies whose on_error is retry or
-// fallback are counted. Another module under the same name starts anew.
+// fallback are counted. Another module under the same name starts anew, and so does
+// one with other settings.
 //
 // What is known is kept in the state folder, if there is one, since a process may
 // take one snapshot only.
@@ -34,7 +35,7 @@ type circuits struct {
 
 // circuit is what is known of a strategy.
 type circuit struct {
-	Module   string    `json:"module"`           // sha256 of the module that failed; "" when it could not be read
+	suspect
 	Failures int       `json:"failures"`         // in a row
 	Tripped  time.Time `json:"tripped,omitzero"` // since when it rests; zero while it does not
 	Reason   string    `json:"reason,omitempty"` // of the latest failure
@@ -42,11 +43,17 @@ type circuit struct {
 	tried bool // an attempt is under way that decides
 }
 
+// suspect is what may be to blame for a failure.
+type suspect struct {
+	Module   string `json:"module"`             // sha256; "" when it could not be read
+	Settings string `json:"settings,omitempty"` // sha256 of what the configuration says of it, but for what follows a failure
+}
+
 // trial is an attempt whose outcome counts. A nil trial is one that nobody counts.
 type trial struct {
 	circuits *circuits
 	strategy string
-	module   string
+	suspect  suspect
 	onError  config.OnError
 	decides  bool // it is the one after a rest
 }
@@ -60,21 +67,21 @@ func newCircuits(r *Repository) *circuits {
 }
 
 // admit lets a strategy be tried, or fails with [CodePlugin] while it rests.
-func (c *circuits) admit(name, module string, onError config.OnError) (*trial, error) {
+func (c *circuits) admit(name string, suspect suspect, onError config.OnError) (*trial, error) {
 	if onError.TripAfter == 0 {
 		return nil, nil
 	}
-	t := &trial{circuits: c, strategy: name, module: module, onError: onError}
+	t := &trial{circuits: c, strategy: name, suspect: suspect, onError: onError}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := c.of(name, t.module)
+	s := c.of(name, suspect)
 	if s.Tripped.IsZero() {
 		return t, nil
 	}
 	again := s.Tripped.Add(time.Duration(onError.CoolDown))
 	if s.tried || time.Now().Before(again) {
 		return nil, problem(CodePlugin, fmt.Errorf("strategy %q failed %d times in a row: %w, until %s; the latest: %s",
-			name, s.Failures, errResting, again.Format(time.DateTime), s.Reason), "correct its configuration or replace the module")
+			name, s.Failures, errResting, again.Format(time.RFC3339), s.Reason), "correct its configuration or replace the module")
 	}
 	s.tried, t.decides = true, true
 	return t, nil
@@ -89,7 +96,7 @@ func (t *trial) end(err error) {
 	t.circuits.mu.Lock()
 	defer t.circuits.mu.Unlock()
 	s := t.circuits.open[t.strategy]
-	if s.Module != t.module { // it was replaced meanwhile, and this is about the former
+	if s.suspect != t.suspect { // it was replaced meanwhile, and this is about the former
 		return
 	}
 	if t.decides {
@@ -108,14 +115,14 @@ func (t *trial) end(err error) {
 	}
 }
 
-// of returns what is known of a strategy with this module.
-func (c *circuits) of(name, module string) *circuit {
+// of returns what is known of a strategy, with what it now consists of.
+func (c *circuits) of(name string, suspect suspect) *circuit {
 	s, ok := c.open[name]
 	if !ok {
 		s = c.read(name)
 	}
-	if s.Module != module {
-		s = &circuit{Module: module}
+	if s.suspect != suspect {
+		s = &circuit{suspect: suspect}
 	}
 	c.open[name] = s
 	return s
@@ -170,7 +177,7 @@ func (c *circuits) keep(name string, s *circuit) {
 // forget starts anew after a success.
 func (c *circuits) forget(name string, s *circuit) {
 	failed := s.Failures > 0
-	*s = circuit{Module: s.Module}
+	*s = circuit{suspect: s.suspect}
 	path := c.path(name)
 	if path == "" || !failed {
 		return

@@ -114,17 +114,17 @@ func TestSleep(t *testing.T) {
 // bench is a strategy with a circuit, whose time is made up.
 type bench struct {
 	*circuits
-	t      *testing.T
-	module string
+	t       *testing.T
+	suspect suspect
 }
 
 func newBench(t *testing.T, folder string) *bench {
-	return &bench{&circuits{folder: folder, log: discard, open: make(map[string]*circuit)}, t, "one"}
+	return &bench{&circuits{folder: folder, log: discard, open: make(map[string]*circuit)}, t, suspect{"one", "as given"}}
 }
 
 func (b *bench) begin() *trial {
 	b.t.Helper()
-	trial, err := b.admit("mine", b.module, onError)
+	trial, err := b.admit("mine", b.suspect, onError)
 	require.NoError(b.t, err)
 	return trial
 }
@@ -138,7 +138,7 @@ func (b *bench) fail(times int) {
 
 func (b *bench) requireRests() {
 	b.t.Helper()
-	_, err := b.admit("mine", b.module, onError)
+	_, err := b.admit("mine", b.suspect, onError)
 	require.ErrorIs(b.t, err, errResting)
 	assert.True(b.t, fallible(err), "a fallback takes over")
 	assert.Contains(b.t, err.Error(), "the latest: it broke")
@@ -180,25 +180,32 @@ func TestCircuit(t *testing.T) {
 		"another module starts anew": func(b *bench) {
 			b.fail(3)
 			b.requireRests()
-			b.module = "two"
+			b.suspect.Module = "two"
+			b.fail(2)
+			b.begin()
+		},
+		"other settings start anew": func(b *bench) {
+			b.fail(3)
+			b.requireRests()
+			b.suspect.Settings = "corrected"
 			b.fail(2)
 			b.begin()
 		},
 		"the former module's end": func(b *bench) {
 			former := b.begin()
-			b.module = "two"
+			b.suspect.Module = "two"
 			b.fail(3)
 			former.end(nil)
 			b.requireRests()
 		},
 		"another strategy": func(b *bench) {
 			b.fail(3)
-			_, err := b.admit("other", b.module, onError)
+			_, err := b.admit("other", b.suspect, onError)
 			require.NoError(b.t, err)
 		},
 		"nobody counts": func(b *bench) {
 			for range 10 {
-				trial, err := b.admit("mine", "", config.OnError{Mode: config.Fail})
+				trial, err := b.admit("mine", suspect{}, config.OnError{Mode: config.Fail})
 				require.NoError(b.t, err)
 				trial.end(problem(CodePlugin, errors.New("no"), ""))
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -229,6 +230,15 @@ func (g *generation) digest(name string) string {
 	}
 	f, _ := g.read(name, table) // what ails it is told when it is loaded
 	return f.digest
+}
+
+// suspect returns what a failure of a strategy may be due to.
+func (g *generation) suspect(name string) suspect {
+	table := g.cfg.Strategies[name]
+	table.OnError = config.OnError{}
+	text, _ := json.Marshal([]any{table, g.cfg.Plugins}) // of plain values it cannot fail
+	sum := sha256.Sum256(text)
+	return suspect{g.digest(name), hex.EncodeToString(sum[:])}
 }
 
 // read finds and reads a module, and checks its pin and signature on the very

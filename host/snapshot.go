@@ -101,7 +101,7 @@ func (op *Operation) admit(dry bool) error {
 		return nil
 	}
 	name := op.options.Strategy
-	if op.trial, err = op.host.circuits.admit(name, g.digest(name), g.cfg.Strategies[name].OnError); err != nil {
+	if op.trial, err = op.host.circuits.admit(name, g.suspect(name), g.cfg.Strategies[name].OnError); err != nil {
 		return errors.Join(err, g.release(context.Background()))
 	}
 	return nil
