@@ -18,6 +18,7 @@ package config
 
 import (
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 )
@@ -39,6 +40,7 @@ type Config struct {
 	Retention  Retention
 	KeyGroups  *KeyGroups // nil when keys have no key-group prefix
 
+	file    fs.FileInfo       // of the file that was read; nil without one
 	origins map[string]string // of the values that are not defaults and of the file's tables, by key
 }
 
@@ -112,6 +114,10 @@ func choose[T ~string](target *T, text []byte, choices ...T) error {
 	*target = T(text)
 	return nil
 }
+
+// File tells of the file as it was before it was read; nil when [Parse] has read
+// the text. What it differs in from the file of now has changed since.
+func (c *Config) File() fs.FileInfo { return c.file }
 
 // Dir returns the folder of the file, against which its relative paths are
 // resolved.

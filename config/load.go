@@ -23,7 +23,7 @@ const maxFile = 1 << 20 // bytes
 // Load reads a file and applies the environment of the process. Its errors are
 // [Errors]; errors.Is tells fs.ErrNotExist.
 func Load(path string) (*Config, error) {
-	text, err := read(path)
+	text, file, err := read(path)
 	if err != nil {
 		return nil, Errors{unreadable(path, err)}
 	}
@@ -31,20 +31,28 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Errors{unreadable(path, err)}
 	}
-	return parse(absolute, path, text, os.Environ())
-}
-
-func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	c, err := parse(absolute, path, text, os.Environ())
 	if err != nil {
 		return nil, err
 	}
+	c.file = file
+	return c, nil
+}
+
+func read(path string) (text []byte, info fs.FileInfo, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if info, err = file.Stat(); err != nil {
+		return nil, nil, err
+	}
+	text, err = io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err == nil && len(text) > maxFile {
 		err = fmt.Errorf("larger than %s", Size(maxFile))
 	}
-	return text, err
+	return text, info, err
 }
 
 func unreadable(path string, err error) *Error {

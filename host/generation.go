@@ -40,8 +40,9 @@ type generation struct {
 // runs, whatever becomes of the file.
 type moduleFile struct {
 	wasm   []byte
-	digest string // sha256, hex
-	signer string // the trusted key that has signed it; "" for none
+	digest string   // sha256, hex
+	signer string   // the trusted key that has signed it; "" for none
+	stamps []string // of the files, before they were read
 }
 
 // release gives the generation back. The last to do so closes the modules that no
@@ -248,12 +249,13 @@ func (g *generation) read(name string, table config.Strategy) (*moduleFile, erro
 	if err != nil {
 		return &moduleFile{}, err
 	}
+	stamps := stampModule(path)
 	wasm, err := readModule(path)
 	if err != nil {
 		return &moduleFile{}, problem(CodePlugin, fmt.Errorf("strategy %s: read module: %w", name, err), "")
 	}
 	sum := sha256.Sum256(wasm)
-	f := &moduleFile{wasm: wasm, digest: hex.EncodeToString(sum[:])}
+	f := &moduleFile{wasm: wasm, digest: hex.EncodeToString(sum[:]), stamps: stamps}
 	if table.SHA256 != "" && table.SHA256 != f.digest {
 		return f, problem(CodePlugin, fmt.Errorf("strategy %s: module %s has sha256 %s, the configuration pins %s", name, path, f.digest, table.SHA256),
 			"restore the module, or pin the new one after inspecting it")

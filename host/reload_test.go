@@ -350,3 +350,37 @@ func TestWatch(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// What was edited after it was read and before anybody watched is not missed, and
+// what was not is not read again.
+func TestWatchMissesNothing(t *testing.T) {
+	path := shapes[0].make(t)
+	module := filepath.Join(t.TempDir(), "mine.wasm")
+	for name, edit := range map[string]func(cfg *config.Config) error{
+		"the configuration": func(cfg *config.Config) error {
+			return os.Chtimes(cfg.Path, time.Time{}, time.Now().Add(time.Hour))
+		},
+		"the module":    func(*config.Config) error { return os.Chtimes(module, time.Time{}, time.Now().Add(time.Hour)) },
+		"the signature": func(*config.Config) error { return os.WriteFile(module+".sig", nil, 0o600) },
+		"nothing":       nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			writeModule(t, module, "one")
+			cfg := variants{t, dbtest.Config(t, path)}.with(fmt.Sprintf("[strategies.mine]\nmodule = %q\nallow_unpinned = true", module),
+				fromFull, `strategy = "mine"`)
+			h := open(t, cfg, host.Offline())
+			if edit != nil {
+				require.NoError(t, edit(cfg))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			reloads := 0
+			host.Watch(ctx, h, host.WatchOptions{Path: cfg.Path, Every: 5 * time.Millisecond, Report: func(err error) {
+				require.NoError(t, err)
+				reloads++
+				cancel()
+			}})
+			assert.Equal(t, edit != nil, reloads > 0)
+		})
+	}
+}

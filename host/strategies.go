@@ -48,10 +48,13 @@ func (s *strategies) generation(cfg *config.Config) *generation {
 }
 
 // config returns the current configuration.
-func (s *strategies) config() *config.Config {
+func (s *strategies) config() *config.Config { return s.latest().cfg }
+
+// latest returns the current generation, for those who need only what it has read.
+func (s *strategies) latest() *generation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.current.cfg
+	return s.current
 }
 
 // take returns a generation that the caller has already, or else the current one,

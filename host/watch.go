@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
@@ -21,9 +23,9 @@ type WatchOptions struct {
 }
 
 // Watch reloads the configuration of a host when its file, or that of a module or
-// a signature which it uses, has changed, or when a signal asks for it. It returns
-// when ctx ends. After a reload that failed the host goes on as before, and the
-// next change is tried: the file may have been half written.
+// a signature which it uses, has changed since the host read it, or when a signal
+// asks for it. It returns when ctx ends. After a reload that failed the host goes
+// on as before, and the next change is tried: the file may have been half written.
 func Watch(ctx context.Context, h *Host, o WatchOptions) {
 	var ticks <-chan time.Time
 	if o.Every == 0 {
@@ -34,8 +36,8 @@ func Watch(ctx context.Context, h *Host, o WatchOptions) {
 		defer ticker.Stop()
 		ticks = ticker.C
 	}
-	w := watcher{host: h, WatchOptions: o, cfg: h.config()}
-	w.seen = w.look()
+	w := watcher{host: h, WatchOptions: o}
+	w.begin(h.strategies.latest())
 	for {
 		select {
 		case <-ctx.Done():
@@ -65,6 +67,23 @@ type watcher struct {
 	seen []string
 }
 
+// begin takes what the host has read for seen, as it was then: what was edited since
+// is a change.
+func (w *watcher) begin(g *generation) {
+	w.cfg = g.cfg
+	w.seen = w.look()
+	if path, err := filepath.Abs(w.Path); err == nil && path == g.cfg.Path && g.cfg.File() != nil {
+		w.seen[0] = describe(w.Path, g.cfg.File())
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, name := range g.cfg.Used() {
+		if f, ok := g.files[name]; ok {
+			copy(w.seen[1+len(f.stamps)*i:], f.stamps)
+		}
+	}
+}
+
 // reload looks before it reads, so that what changes meanwhile is read again.
 func (w *watcher) reload(ctx context.Context) error {
 	w.seen = w.look()
@@ -92,9 +111,14 @@ func (w *watcher) look() []string {
 		if err != nil { // the line changes when it appears
 			path = w.cfg.Strategies[name].Module
 		}
-		lines = append(lines, stamp(path), stamp(path+signatureSuffix))
+		lines = append(lines, stampModule(path)...)
 	}
 	return lines
+}
+
+// stampModule is of a module and of its signature.
+func stampModule(path string) []string {
+	return []string{stamp(path), stamp(path + signatureSuffix)}
 }
 
 // stamp tells a file from what it may become.
@@ -103,6 +127,10 @@ func stamp(path string) string {
 	if err != nil {
 		return path + ": absent"
 	}
+	return describe(path, info)
+}
+
+func describe(path string, info fs.FileInfo) string {
 	inode := uint64(0)
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		inode = stat.Ino
