@@ -223,6 +223,9 @@ func TestReloadUnderLoad(t *testing.T) {
 	if raced() { // which takes ten times as long
 		reloads = 200
 	}
+	require.NoError(t, h.Reload(t.Context(), good[1]))
+	_, err := h.Snapshot(t.Context(), host.SnapshotOptions{}) // RocksDB opens a table when it is first read, and keeps it open
+	require.NoError(t, err)
 	load(100)
 	before := measure(t, h, v.base)
 	load(reloads)
