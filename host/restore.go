@@ -162,7 +162,7 @@ func writeIdentity(dir, identity string) error {
 func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(context.Context, *File) error) error {
 	if r.steered(m) {
 		if done, err := r.steer(ctx, m, fetch); done || err != nil {
-			return err
+			return unsteered(err, m.Strategy.Name)
 		}
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -148,8 +148,15 @@ func (s *restoreSession) proveFetched() error {
 		}
 	}
 	if len(missing) > 0 {
-		return problem(CodePlugin, fmt.Errorf("strategy %q did not fetch %s: %w", s.strategy, abbreviate(missing), abi.EINCOMPLETE),
-			"take restore out of its allow list, and the host fetches every file")
+		return problem(CodePlugin, fmt.Errorf("strategy %q did not fetch %s: %w", s.strategy, abbreviate(missing), abi.EINCOMPLETE), "")
 	}
 	return nil
+}
+
+// unsteered tells of any fault of a strategy that the restore can do without it.
+func unsteered(err error, strategy string) error {
+	if !fallible(err) {
+		return err
+	}
+	return problem(CodePlugin, err, "take restore out of allow in [strategies."+strategy+"], and the host fetches every file")
 }

@@ -2,7 +2,9 @@ package host_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -93,6 +95,7 @@ func TestStrategySteersItsRestore(t *testing.T) {
 	target, err = restore(backwards{skip: 2}, "restore")
 	assert.ErrorIs(t, err, abi.EINCOMPLETE)
 	assert.ErrorContains(t, err, "did not fetch")
+	assert.Contains(t, host.HintOf(err), "take restore out of allow in [strategies.backwards]")
 	assert.NoDirExists(t, target)
 
 	_, err = restore(backwards{twice: true}, "restore")
@@ -101,4 +104,29 @@ func TestStrategySteersItsRestore(t *testing.T) {
 	_, err = restore(backwards{skip: 2})
 	require.NoError(t, err, "without the grant nobody is asked")
 	assert.Empty(t, fetched)
+}
+
+// Whatever ails the module, the error tells that the files do not need it.
+func TestRestoreWithoutTheModule(t *testing.T) {
+	path := shapes[0].make(t)
+	cfg := dbtest.Config(t, path)
+	m := snapshot(t, cfg, "native-full")
+	for name, lines := range map[string]string{
+		"gone":    `module = "none.wasm"`,
+		"changed": `sha256 = "` + strings.Repeat("0", 64) + `"`,
+		"refused": `config.any = 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			table := fmt.Sprintf("module = %q", dbtest.Module(t, "native-full"))
+			given := table + "\n" + lines
+			if strings.HasPrefix(lines, "module") {
+				given = lines
+			}
+			steering := variants{t, cfg}.with("", table, given, `"upload"]`, `"upload", "restore"]`)
+			_, err := openRepository(t, steering, host.WithModuleCache(dbtest.Cache())).Restore(t.Context(), m.ID, filepath.Join(t.TempDir(), "restored"))
+			assert.Equal(t, host.CodePlugin, host.CodeOf(err))
+			assert.Contains(t, host.HintOf(err), "take restore out of allow in [strategies.native-full]", "%v", err)
+		})
+	}
+	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, cfg, m.ID)))
 }
