@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
@@ -345,6 +346,12 @@ func TestWatch(t *testing.T) {
 		return host.Digest(h, "mine")
 	}
 	first := sum()
+	require.NoError(t, os.Remove(cfg.Path))
+	require.NoError(t, unix.Mkfifo(cfg.Path, 0o600))
+	requireReport("is a pipe")
+	require.NoError(t, os.Remove(cfg.Path))
+	edit("[strategies.mine]\nmodule = \"mine.wasm\"\nallow_unpinned = true")
+	requireReport("")
 	writeModule(t, module, "two")
 	requireReport("")
 	assert.NotEqual(t, first, sum())

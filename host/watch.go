@@ -87,7 +87,7 @@ func (w *watcher) begin(g *generation) {
 // reload looks before it reads, so that what changes meanwhile is read again.
 func (w *watcher) reload(ctx context.Context) error {
 	w.seen = w.look()
-	cfg, err := config.Load(w.Path)
+	cfg, err := w.load()
 	if err != nil {
 		return fmt.Errorf("reload: the former configuration stays: %w", err)
 	}
@@ -99,6 +99,15 @@ func (w *watcher) reload(ctx context.Context) error {
 		}
 	}
 	return w.host.Reload(ctx, cfg)
+}
+
+// load reads the configuration, unless it is a pipe: opening one waits for somebody
+// to write to it, which no ctx ends.
+func (w *watcher) load() (*config.Config, error) {
+	if info, err := os.Stat(w.Path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		return nil, problem(CodeUsage, fmt.Errorf("%s is a pipe, which is read only once", w.Path), "name a file with --config")
+	}
+	return config.Load(w.Path)
 }
 
 // look returns a line for each file that a reload reads: which one it is, and how
