@@ -41,10 +41,10 @@ func (h *Host) Snapshot(ctx context.Context, o SnapshotOptions) (*Manifest, erro
 		}
 		h.log.Warn("strategy failed, another takes the snapshot instead", "strategy", o.Strategy, "instead", to, "error", err)
 		o, tried = o.replaced(to, err), append(tried, to)
-		failure := err
-		if m, err = h.persist(ctx, o); err != nil {
-			err = fmt.Errorf("%w (strategy %s stood in after: %s)", err, to, firstLine(failure))
-		}
+		m, err = h.persist(ctx, o)
+	}
+	if err != nil && o.instead.strategy != "" {
+		err = fmt.Errorf("%w (strategy %s stood in after: %s)", err, o.Strategy, o.instead.reason)
 	}
 	return m, err
 }

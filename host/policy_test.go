@@ -115,7 +115,7 @@ func TestFallbackChain(t *testing.T) {
 
 	last = errors.New("as bad")
 	_, err = h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "one"})
-	require.ErrorContains(t, err, `strategy "three": snapshot: as bad (strategy three stood in after: strategy "two"`)
+	require.ErrorContains(t, err, `strategy "three": snapshot: as bad (strategy three stood in after: `+m.Strategy.FallbackReason+`)`)
 	assert.Equal(t, host.CodePlugin, host.CodeOf(err))
 	assert.Equal(t, []string{m.ID}, listed(t, cfg))
 	requireClean(t, path)
