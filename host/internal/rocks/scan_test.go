@@ -282,7 +282,8 @@ func TestSplit(t *testing.T) {
 			}
 			require.NoError(t, group.Wait())
 			for _, part := range parts {
-				assert.InDelta(t, 20_000/n, len(part), 1500)
+				// Where tables end depends on when RocksDB compacted them.
+				assert.InDelta(t, 20_000/n, len(part), float64(max(1500, 8_000/n)))
 			}
 			assert.Equal(t, want, slices.Concat(parts...))
 		})
