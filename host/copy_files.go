@@ -141,7 +141,7 @@ func (p *passage) record(from, f *File) catalog.Stored {
 		key += ":" + p.id
 	}
 	return catalog.Stored{
-		Key: key, Object: f.Object, Size: f.Size, Stored: f.ObjectSize(), Digest: f.Digest, CRC32C: f.CRC32C, Keys: p.to.keys.id(),
+		Key: key, Object: f.Object, Size: f.Size, Stored: f.StoredSize(), Digest: f.Digest, CRC32C: f.CRC32C, Keys: p.to.keys.id(),
 	}
 }
 

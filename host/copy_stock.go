@@ -91,7 +91,7 @@ func (s *stock) add(m *Manifest) {
 			continue
 		}
 		held := stocked{snapshot: m.ID, slot: m.Slot, Stored: catalog.Stored{
-			Object: f.Object, Size: f.Size, Stored: f.ObjectSize(), Digest: f.Digest, CRC32C: f.CRC32C,
+			Object: f.Object, Size: f.Size, Stored: f.StoredSize(), Digest: f.Digest, CRC32C: f.CRC32C,
 		}}
 		for _, asIs := range []bool{true, false} {
 			key := stockKey(f, m.Lineage, asIs)

@@ -53,7 +53,7 @@ func victim(job []string) error {
 			return err
 		}
 		fmt.Println("ready")
-		_, err = r.Restore(ctx, job[3], job[4])
+		_, err = r.Restore(ctx, host.RestoreOptions{Snapshots: []string{job[3]}, Target: job[4]})
 		return err
 	case "announced-restore":
 		return announcedRestore(ctx, cfg, job[3], job[4])
@@ -88,7 +88,7 @@ func announcedRestore(ctx context.Context, cfg *config.Config, id, target string
 		return err
 	}
 	fmt.Println("ready")
-	_, err = r.Restore(ctx, id, target)
+	_, err = r.Restore(ctx, host.RestoreOptions{Snapshots: []string{id}, Target: target})
 	return err
 }
 
@@ -154,7 +154,7 @@ func TestKilledRestore(t *testing.T) {
 		kill(t, cfg, life, "restore", id, target)
 		if _, err := os.Stat(target); err != nil {
 			absent++
-			_, err := r.Restore(t.Context(), ids[(round+1)%3], target) // of another snapshot
+			_, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{ids[(round+1)%3]}, Target: target}) // of another snapshot
 			require.NoError(t, err)
 		}
 		assert.Equal(t, want, dbtest.Digest(t, target))
@@ -215,7 +215,7 @@ func TestRestoreRace(t *testing.T) {
 	outcomes := make(chan error, 4)
 	for range cap(outcomes) {
 		go func() {
-			_, err := r.Restore(context.Background(), m.ID, target)
+			_, err := r.Restore(context.Background(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 			outcomes <- err
 		}()
 	}

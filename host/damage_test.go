@@ -95,7 +95,7 @@ func damageObject(t *testing.T, cfg *config.Config, m *host.Manifest, f host.Fil
 	defer d.inflict(t, cfg, f.Object)()
 	r := repository(t, cfg)
 	folder := t.TempDir()
-	_, err := r.Restore(t.Context(), m.ID, filepath.Join(folder, "target"))
+	_, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: filepath.Join(folder, "target")})
 	require.Error(t, err)
 	assert.Equal(t, host.CodeDamaged, host.CodeOf(err), err.Error())
 	assert.Contains(t, err.Error(), f.Name)
@@ -141,7 +141,7 @@ func TestDamagedBase(t *testing.T) {
 			assert.False(t, next.Contents[i].Reused, d.name)
 			assert.Equal(t, base.Contents[i].Identity, next.Contents[i].Identity)
 			assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, cfg, next.ID)))
-			_, err := repository(t, cfg).Restore(t.Context(), base.ID, filepath.Join(t.TempDir(), "target"))
+			_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{base.ID}, Target: filepath.Join(t.TempDir(), "target")})
 			assert.Equal(t, host.CodeDamaged, host.CodeOf(err))
 		}
 	}

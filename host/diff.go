@@ -101,8 +101,7 @@ func (r *Repository) diffRecords(ctx context.Context, folder *scratch, from, to 
 	return nil
 }
 
-// restoreAside restores for the host's own use: an attempt that fails is not worth
-// going on from.
+// restoreAside restores a snapshot that is compared.
 func (r *Repository) restoreAside(ctx context.Context, ref, target string) error {
 	m, err := r.Find(ctx, ref)
 	if err != nil {
@@ -113,7 +112,7 @@ func (r *Repository) restoreAside(ctx context.Context, ref, target string) error
 		return err
 	}
 	defer release()
-	_, err = r.restore(ctx, m, target, false)
+	_, err = r.restoreWhole(ctx, m, target)
 	return err
 }
 

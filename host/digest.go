@@ -169,7 +169,7 @@ func (r *Repository) drill(ctx context.Context, m *Manifest) (*Content, error) {
 		return nil, fmt.Errorf("drill: %w", err)
 	}
 	defer folder.remove()
-	restored, err := r.restore(ctx, m, folder.target("db"), false)
+	restored, err := r.restoreWhole(ctx, m, folder.target("db"))
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func repository(t testing.TB, cfg *config.Config) *host.Repository {
 // restore restores a snapshot into a new directory.
 func restore(t testing.TB, cfg *config.Config, id string) string {
 	t.Helper()
-	restored, err := repository(t, cfg).Restore(t.Context(), id, filepath.Join(t.TempDir(), "restored"))
+	restored, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: filepath.Join(t.TempDir(), "restored")})
 	require.NoError(t, err)
 	return restored.Target
 }

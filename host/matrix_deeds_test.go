@@ -104,7 +104,7 @@ func restoreDeed(strategy string, calls, changes unit) deed {
 			if err != nil {
 				return err
 			}
-			_, err = r.Restore(ctx, w.of(strategy).ID, w.target(restored))
+			_, err = r.Restore(ctx, host.RestoreOptions{Snapshots: []string{w.of(strategy).ID}, Target: w.target(restored)})
 			return err
 		},
 		func(t *testing.T, w *world, err error) { settleRestore(t, w, w.of(strategy).ID, err) },
@@ -135,7 +135,7 @@ func settleRestore(t *testing.T, w *world, id string, err error) {
 	target := w.target(restored)
 	if _, missing := os.Lstat(target); missing != nil {
 		require.Error(t, err)
-		_, err := w.repository(t, w.store).Restore(t.Context(), id, target)
+		_, err := w.repository(t, w.store).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: target})
 		require.NoError(t, err)
 	}
 	require.Equal(t, w.must[id], dbtest.Digest(t, target))

@@ -195,7 +195,7 @@ func (w *world) requireSnapshots(t testing.TB, store blob.Store, want map[string
 			continue
 		}
 		target := w.target(id)
-		_, err := r.Restore(t.Context(), id, target)
+		_, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: target})
 		require.NoError(t, err)
 		require.Equal(t, digest, dbtest.Digest(t, target), id)
 		require.NoError(t, os.RemoveAll(target))

@@ -62,7 +62,7 @@ func peakOf(t *testing.T, db, strategy string) uint64 {
 	peak := watchHeap(t)
 	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: strategy})
 	require.NoError(t, err)
-	_, err = h.Restore(t.Context(), m.ID, filepath.Join(t.TempDir(), "restored"))
+	_, err = h.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: filepath.Join(t.TempDir(), "restored")})
 	require.NoError(t, err)
 	return peak()
 }

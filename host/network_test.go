@@ -158,7 +158,7 @@ func traverse(t *testing.T, server storetest.Server, through *s3.Store, plan blo
 	}
 	r, err := host.OpenRepository(ctx, w.other, host.WithStore(faulty))
 	require.NoError(t, err)
-	restored, err := r.Restore(ctx, "latest", filepath.Join(t.TempDir(), "restored"))
+	restored, err := r.Restore(ctx, host.RestoreOptions{Snapshots: []string{"latest"}, Target: filepath.Join(t.TempDir(), "restored")})
 	require.NoError(t, err)
 	assert.Equal(t, w.digest, dbtest.Digest(t, restored.Target))
 

@@ -52,8 +52,8 @@ func (r *Repository) inspect(ctx context.Context, f *File) (what string, err err
 		return "", err
 	case info.Size != f.ObjectSize():
 		return fmt.Sprintf("has %d bytes instead of %d", info.Size, f.ObjectSize()), nil
-	case info.CRC32C != nil && *info.CRC32C != f.CRC32C:
-		return fmt.Sprintf("has checksum %08x by the store's account instead of %08x", *info.CRC32C, f.CRC32C), nil
+	case info.CRC32C != nil && *info.CRC32C != f.ObjectCRC32C():
+		return fmt.Sprintf("has checksum %08x by the store's account instead of %08x", *info.CRC32C, f.ObjectCRC32C()), nil
 	}
 	return "", nil
 }
@@ -221,7 +221,11 @@ func (b *plainBody) Read(p []byte) (int, error) {
 // openStored reads the object of a file as it is stored. The end of the stream is
 // an error unless every byte is as the manifest says. moved may be nil.
 func (r *Repository) openStored(ctx context.Context, f *File, moved func(n int)) (io.ReadCloser, error) {
-	body, err := r.store.Open(ctx, f.Object, 0, -1)
+	length := int64(-1) // a whole object is read to its end, wherever that is
+	if f.Segment != nil {
+		length = f.StoredSize()
+	}
+	body, err := r.store.Open(ctx, f.Object, f.Offset(), length)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, damaged(f, isMissing)
 	}
@@ -241,8 +245,8 @@ type checkedBody struct {
 func (b *checkedBody) Read(p []byte) (int, error) {
 	n, err := b.meter.Read(p)
 	switch {
-	case b.size > b.file.ObjectSize(), err == io.EOF && b.size < b.file.ObjectSize():
-		return n, damaged(b.file, fmt.Sprintf("has not its %d bytes", b.file.ObjectSize()))
+	case b.size > b.file.StoredSize(), err == io.EOF && b.size < b.file.StoredSize():
+		return n, damaged(b.file, fmt.Sprintf("has not its %d bytes", b.file.StoredSize()))
 	case err == io.EOF && b.digest() != b.file.Digest:
 		return n, damaged(b.file, "has changed: its digest is wrong")
 	}

@@ -182,7 +182,7 @@ func pruneDuringRestore(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "restored")
 	outcome := make(chan error)
 	go func() {
-		_, err := r.Restore(context.Background(), m.ID, target)
+		_, err := r.Restore(context.Background(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 		outcome <- err
 	}()
 	<-p.reached
@@ -295,7 +295,7 @@ func powerCutDuringRestore(t *testing.T) {
 		}
 		return change()
 	})
-	_, err := w.repository(t).Restore(t.Context(), m.ID, target)
+	_, err := w.repository(t).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 	heal()
 	require.NoError(t, err)
 
@@ -338,7 +338,7 @@ func numbersUsedAgain(t *testing.T) {
 
 func restoreOf(t *testing.T, w *pair, id string) string {
 	t.Helper()
-	restored, err := w.repository(t).Restore(t.Context(), id, filepath.Join(t.TempDir(), "db"))
+	restored, err := w.repository(t).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: filepath.Join(t.TempDir(), "db")})
 	require.NoError(t, err)
 	return restored.Target
 }

@@ -18,97 +18,127 @@ import (
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
-// Restored tells what a restore did.
-type Restored struct {
-	Snapshot *Manifest
-	Target   string
-	Files    int
-	Bytes    int64         // read from the repository by this attempt
-	Resumed  int64         // bytes of files that an earlier attempt had fetched
-	Records  uint64        // loaded, for a canonical snapshot
-	Duration time.Duration // in all
-}
-
-// Restore makes a database of a snapshot in target, which must be absent or an
-// empty directory. Whatever happens, target is afterwards either the complete
+// Restore makes a database of snapshots in a target, which must be absent or an
+// empty directory. Whatever happens, the target is afterwards either the complete
 // database, durably, or as it was before.
 //
 // An attempt that is killed or cancelled, or that the store fails, leaves what it
-// has fetched in a hidden directory beside target. The next one with the same
-// snapshot and target goes on from there; one with another snapshot removes it.
-func (r *Repository) Restore(ctx context.Context, ref, target string) (*Restored, error) {
-	m, err := r.Find(ctx, ref)
-	if err != nil {
+// has fetched in a hidden directory beside the target. The next one with the same
+// options goes on from there; one with others removes it.
+func (r *Repository) Restore(ctx context.Context, o RestoreOptions) (*Restored, error) {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
-	release, err := r.hold(ctx, m, "restored")
+	parts, release, err := r.parts(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	return r.restore(ctx, m, target, true)
+	return r.restore(ctx, o, parts, true)
 }
 
-// restore makes a database of a manifest. Unless it is resumable, an attempt that
+// restoreWhole restores one snapshot for the host's own use: an attempt that fails
+// is not worth going on from.
+func (r *Repository) restoreWhole(ctx context.Context, m *Manifest, target string) (*Restored, error) {
+	return r.restore(ctx, RestoreOptions{Target: target}, []*part{{Manifest: m}}, false)
+}
+
+// restoration is a restore under way.
+type restoration struct {
+	*Repository
+	options RestoreOptions
+	parts   []*part
+	staging *staging
+	tally   *tally
+	result  Restored
+}
+
+// restore makes a database of parts. Unless it is resumable, an attempt that
 // fails leaves nothing.
-func (r *Repository) restore(ctx context.Context, m *Manifest, target string, resumable bool) (*Restored, error) {
+func (r *Repository) restore(ctx context.Context, o RestoreOptions, parts []*part, resumable bool) (*Restored, error) {
 	start := time.Now()
-	if err := r.keys.reveal(m); err != nil {
-		return nil, err
-	}
-	target, err := r.prepareTarget(target)
+	w := &restoration{Repository: r, options: o, parts: parts}
+	files, size, err := w.survey()
 	if err != nil {
 		return nil, err
 	}
-	s, err := claimStaging(target, r.newAttempt(m), m.BytesFull)
+	target, err := r.prepareTarget(o.Target)
 	if err != nil {
 		return nil, err
 	}
-	t := newTally("restore", m.BytesFull, m.Files, r.report)
-	if err = s.resume(ctx, m, r.workers, t); err == nil {
-		err = r.restoreInto(ctx, m, s, t)
+	if w.staging, err = claimStaging(target, w.attempt(), size); err != nil {
+		return nil, err
+	}
+	w.tally = newTally("restore", size, files, r.report)
+	if err = w.resume(ctx, size); err == nil {
+		err = w.make(ctx)
 	}
 	if err == nil {
-		err = s.publish(target)
+		err = w.staging.publish(target)
 	}
 	if err != nil {
-		return nil, s.abandon(err, resumable)
+		return nil, w.staging.abandon(err, resumable)
 	}
-	s.close()
-	resumed := t.done.BytesResumed
-	return &Restored{
-		Snapshot: m, Target: target, Files: m.Files, Bytes: t.done.BytesDone - resumed, Resumed: resumed,
-		Records: m.Records, Duration: time.Since(start),
-	}, nil
+	w.staging.close()
+	return w.summary(target, time.Since(start)), nil
 }
 
-// restoreInto fills a staging directory with the database and proves that RocksDB
-// opens it.
-func (r *Repository) restoreInto(ctx context.Context, m *Manifest, s *staging, t *tally) error {
-	var err error
-	switch m.Kind {
-	case catalog.KindNative:
-		err = r.restoreNative(ctx, m, s, t)
-	case catalog.KindCanonical, catalog.KindCustom, catalog.KindEmpty:
-		err = r.restoreRecords(ctx, m, s, t)
-	default:
-		err = fmt.Errorf("snapshot of unknown kind %q", m.Kind)
+// survey decrypts the manifests and counts what they hold.
+func (w *restoration) survey() (files int, bytes int64, err error) {
+	for _, p := range w.parts {
+		if err := w.keys.reveal(p.Manifest); err != nil {
+			return 0, 0, err
+		}
+		files += p.Files
+		bytes += p.BytesFull
 	}
+	return files, bytes, nil
+}
+
+func (w *restoration) summary(target string, took time.Duration) *Restored {
+	done := w.result
+	done.Snapshot, done.Target, done.Duration = w.parts[0].Manifest, target, took
+	done.Resumed = w.tally.done.BytesResumed
+	done.Bytes = w.tally.done.BytesDone - done.Resumed
+	for _, p := range w.parts {
+		done.Sources = append(done.Sources, p.Manifest)
+		done.Files += p.Files
+		done.Records += p.Records
+	}
+	return &done
+}
+
+// make fills the staging directory with the database and proves that RocksDB
+// opens it.
+func (w *restoration) make(ctx context.Context) error {
+	err := w.fill(ctx)
 	if err == nil {
-		err = writeNote(s.dir, m)
+		err = writeNote(w.staging.dir, w.parts[0].Manifest)
 	}
 	if err != nil {
-		return fmt.Errorf("restore %s: %w", m.ID, err)
+		return fmt.Errorf("restore %s: %w", w.name(), err)
 	}
-	err = opens(s.dir)
+	err = opens(w.staging.dir)
 	if errors.Is(err, rocks.ErrForeign) {
 		// The application brings the comparator or merge operator; the bytes
 		// are proven by their digests all the same.
-		r.log.Warn("the restored database was not opened", "reason", err)
+		w.log.Warn("the restored database was not opened", "reason", err)
 	} else if err != nil {
-		return fmt.Errorf("restore %s: %w", m.ID, err)
+		return fmt.Errorf("restore %s: %w", w.name(), err)
 	}
 	return nil
+}
+
+// fill makes the database of the parts.
+func (w *restoration) fill(ctx context.Context) error {
+	p := w.parts[0]
+	switch p.Kind {
+	case catalog.KindNative:
+		return w.restoreNative(ctx, p)
+	case catalog.KindCanonical, catalog.KindCustom, catalog.KindEmpty:
+		return w.restoreRecords(ctx, p)
+	}
+	return fmt.Errorf("snapshot of unknown kind %q", p.Kind)
 }
 
 // opens has RocksDB open a restored database with all its own checks on, without
@@ -127,25 +157,25 @@ func opens(dir string) error {
 
 // restoreNative fetches every file, CURRENT last: without it RocksDB takes the
 // directory for no database at all.
-func (r *Repository) restoreNative(ctx context.Context, m *Manifest, s *staging, t *tally) error {
-	i := slices.IndexFunc(m.Contents, func(f File) bool { return f.Kind == abi.KindCurrent })
+func (w *restoration) restoreNative(ctx context.Context, p *part) error {
+	i := slices.IndexFunc(p.Contents, func(f File) bool { return f.Kind == abi.KindCurrent })
 	if i < 0 {
 		return fmt.Errorf("the manifest lists no CURRENT: %w", abi.ECORRUPT)
 	}
-	current := &m.Contents[i]
+	current := &p.Contents[i]
 	fetch := func(ctx context.Context, f *File) error {
 		if f == current || f.Kind == abi.KindStream { // a stream has a meaning for its strategy only
 			return nil
 		}
-		return r.fetch(ctx, f, s, t)
+		return w.fetch(ctx, p, f)
 	}
-	if err := r.fetchAll(ctx, m, fetch); err != nil {
+	if err := w.fetchAll(ctx, p.Manifest, fetch); err != nil {
 		return err
 	}
-	if err := writeIdentity(s.dir, s.attempt.Identity); err != nil {
+	if err := writeIdentity(w.staging.dir, w.staging.attempt.Identity); err != nil {
 		return err
 	}
-	return r.fetch(ctx, current, s, t)
+	return w.fetch(ctx, p, current)
 }
 
 // writeIdentity makes the directory a database of its own. RocksDB would do so
@@ -175,11 +205,12 @@ func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(conte
 
 // fetch writes a file durably, and checks its digest while it does, unless an
 // earlier attempt did. The file gets its name last of all.
-func (r *Repository) fetch(ctx context.Context, f *File, s *staging, t *tally) error {
-	if _, done := s.kept[f.Name]; done {
+func (w *restoration) fetch(ctx context.Context, p *part, f *File) error {
+	s, name := w.staging, p.path(f.Name)
+	if _, done := s.kept[name]; done {
 		return nil
 	}
-	body, err := r.source(ctx, f, t)
+	body, err := w.source(ctx, f, w.tally)
 	if err != nil {
 		return err
 	}
@@ -189,21 +220,21 @@ func (r *Repository) fetch(ctx context.Context, f *File, s *staging, t *tally) e
 		plain := newMeter(body, nil)
 		from, digest = plain, plain.digest
 	}
-	part := s.work(partsFolder, f.Name)
-	err = durable.CreateFile(part, 0o644, func(w io.Writer) error {
+	incomplete := s.work(partsFolder, p.stem()+f.Name)
+	err = durable.CreateFile(incomplete, 0o644, func(w io.Writer) error {
 		_, err := io.Copy(w, from)
 		return err
 	})
 	if err == nil {
-		err = durable.Move(part, filepath.Join(s.dir, f.Name))
+		err = durable.Move(incomplete, filepath.Join(s.dir, name))
 	}
 	if err == nil {
-		err = s.journal.add(finished{File: f.Name, Pieces: []piece{{f.Name, f.Size, digest()}}})
+		err = s.journal.add(finished{File: name, Pieces: []piece{{name, f.Size, digest()}}})
 	}
 	if err != nil {
 		return err
 	}
-	t.file()
+	w.tally.file()
 	return nil
 }
 

@@ -18,7 +18,8 @@ import (
 // restoreRecords makes a new database with the options and column families of
 // the snapshot, writes its records into tables beside it, and ingests these. An
 // attempt goes on from the tables of an earlier one, but not from its database.
-func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, s *staging, t *tally) error {
+func (w *restoration) restoreRecords(ctx context.Context, p *part) error {
+	m, s := p.Manifest, w.staging
 	families := make([]string, len(m.Families))
 	for i, f := range m.Families {
 		families[i] = f.Name
@@ -29,7 +30,7 @@ func (r *Repository) restoreRecords(ctx context.Context, m *Manifest, s *staging
 		return err
 	}
 	if err = sameOrder(m, db); err == nil {
-		err = r.load(ctx, m, db, s, t)
+		err = w.load(ctx, p, db)
 	}
 	if closed := db.Close(); err == nil {
 		err = closed
@@ -76,18 +77,19 @@ func sameOrder(m *Manifest, db *rocks.DB) error {
 
 // load imports every canonical file in parallel, and ingests the tables of each
 // column family at once.
-func (r *Repository) load(ctx context.Context, m *Manifest, db *rocks.DB, s *staging, t *tally) error {
+func (w *restoration) load(ctx context.Context, part *part, db *rocks.DB) error {
+	m, s := part.Manifest, w.staging
 	var mu sync.Mutex // guards tables and sums
 	tables, sums := make(map[string][]string), make(map[string]canonical.Sum)
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.workers)
+	g.SetLimit(w.workers)
 	for i := range m.Contents {
 		f := &m.Contents[i]
 		if f.Kind != abi.KindCanonical || f.Records == 0 {
 			continue
 		}
 		g.Go(func() error {
-			e, err := r.importFile(ctx, f, db, s, t)
+			e, err := w.importFile(ctx, part, f, db)
 			if err != nil {
 				return err
 			}
@@ -129,15 +131,16 @@ func (s *staging) linked(tables []string) []string {
 }
 
 // importFile turns one canonical file into tables, unless an earlier attempt did.
-func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, s *staging, t *tally) (finished, error) {
-	if e, done := s.kept[f.Name]; done {
+func (w *restoration) importFile(ctx context.Context, from *part, f *File, db *rocks.DB) (finished, error) {
+	s, name := w.staging, from.path(f.Name)
+	if e, done := s.kept[name]; done {
 		return e, nil
 	}
-	tables, sum, err := r.writeTables(ctx, f, db, s.work(tablesFolder, f.Name), t)
+	tables, sum, err := w.writeTables(ctx, f, db, s.work(tablesFolder, from.stem()+f.Name))
 	if err != nil {
 		return finished{}, err
 	}
-	e := finished{File: f.Name, Sum: &sum}
+	e := finished{File: name, Sum: &sum}
 	for _, path := range tables {
 		p, err := s.measure(ctx, path)
 		if err != nil {
@@ -145,14 +148,14 @@ func (r *Repository) importFile(ctx context.Context, f *File, db *rocks.DB, s *s
 		}
 		e.Pieces = append(e.Pieces, p)
 	}
-	t.file()
+	w.tally.file()
 	return e, s.journal.add(e)
 }
 
 // writeTables writes the records of a canonical file into tables in a new folder.
 // It returns their paths in key order.
-func (r *Repository) writeTables(ctx context.Context, f *File, db *rocks.DB, dir string, t *tally) (files []string, sum canonical.Sum, err error) {
-	body, err := r.source(ctx, f, t)
+func (w *restoration) writeTables(ctx context.Context, f *File, db *rocks.DB, dir string) (files []string, sum canonical.Sum, err error) {
+	body, err := w.source(ctx, f, w.tally)
 	if err != nil {
 		return nil, sum, err
 	}
@@ -160,11 +163,11 @@ func (r *Repository) writeTables(ctx context.Context, f *File, db *rocks.DB, dir
 	if err := durable.Mkdir(dir, 0o755); err != nil {
 		return nil, sum, err
 	}
-	w, err := rocks.NewTableWriter(db, f.Family, dir)
+	tables, err := rocks.NewTableWriter(db, f.Family, dir)
 	if err != nil {
 		return nil, sum, err
 	}
-	defer w.Close()
+	defer tables.Close()
 	reader, err := canonical.NewStreamReader(body)
 	if err != nil {
 		return nil, sum, unreadable(f, err)
@@ -173,10 +176,10 @@ func (r *Repository) writeTables(ctx context.Context, f *File, db *rocks.DB, dir
 		if err != nil {
 			return nil, sum, unreadable(f, err)
 		}
-		if err := w.AddBlock(block); err != nil {
+		if err := tables.AddBlock(block); err != nil {
 			return nil, sum, fmt.Errorf("import %s: %w", f.Name, err)
 		}
 	}
-	files, err = w.Finish()
+	files, err = tables.Finish()
 	return files, reader.Totals().Digest, err
 }

@@ -45,54 +45,58 @@ func (e *finished) fits(f *File) bool {
 	if f.Kind == abi.KindCanonical {
 		return e.Sum != nil && e.Sum.Records == f.Records
 	}
-	return len(e.Pieces) == 1 && e.Pieces[0].Path == f.Name && e.Pieces[0].Size == f.Size &&
+	return len(e.Pieces) == 1 && e.Pieces[0].Path == e.File && e.Pieces[0].Size == f.Size &&
 		(f.Stored > 0 || e.Pieces[0].Digest == f.Digest)
 }
 
 // resume keeps every file that an earlier attempt finished and that still is as
 // the journal says, and removes all else. There must be room for what is missing.
-func (s *staging) resume(ctx context.Context, m *Manifest, workers int, t *tally) error {
+func (w *restoration) resume(ctx context.Context, size int64) error {
+	s := w.staging
 	found, err := readJournal(s.work(journalFile))
 	if err == nil {
 		s.journal, err = openJournal(s.work(journalFile), len(found))
 	}
 	if err == nil {
-		err = s.keep(ctx, m, found, workers, t)
+		err = w.keep(ctx, found)
 	}
 	if err == nil {
-		err = s.clear()
+		err = s.clear(w.parts)
 	}
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if err := checkSpace(filepath.Dir(s.dir), m.BytesFull-t.done.BytesResumed); err != nil {
+	if err := checkSpace(filepath.Dir(s.dir), size-w.tally.done.BytesResumed); err != nil {
 		return &passing{err}
 	}
 	return nil
 }
 
 // keep sets what is kept of the files that were found in the journal.
-func (s *staging) keep(ctx context.Context, m *Manifest, found map[string]finished, workers int, t *tally) error {
+func (w *restoration) keep(ctx context.Context, found map[string]finished) error {
+	s := w.staging
 	s.kept = make(map[string]finished)
 	var mu sync.Mutex // guards s.kept
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(workers)
-	for i := range m.Contents {
-		f := &m.Contents[i]
-		e, ok := found[f.Name]
-		if !ok || !e.fits(f) {
-			continue
-		}
-		g.Go(func() error {
-			if !s.holds(ctx, e.Pieces) {
-				return ctx.Err() // whatever ails a piece, its file is fetched again
+	g.SetLimit(w.workers)
+	for _, p := range w.parts {
+		for i := range p.Contents {
+			f := &p.Contents[i]
+			e, ok := found[p.path(f.Name)]
+			if !ok || !e.fits(f) {
+				continue
 			}
-			t.resume(f.Size)
-			mu.Lock()
-			defer mu.Unlock()
-			s.kept[f.Name] = e
-			return nil
-		})
+			g.Go(func() error {
+				if !s.holds(ctx, e.Pieces) {
+					return ctx.Err() // whatever ails a piece, its file is fetched again
+				}
+				w.tally.resume(f.Size)
+				mu.Lock()
+				defer mu.Unlock()
+				s.kept[e.File] = e
+				return nil
+			})
+		}
 	}
 	return g.Wait()
 }
@@ -135,19 +139,39 @@ func (s *staging) measure(ctx context.Context, path string) (piece, error) {
 
 // clear removes what is not kept, and makes the folders that the attempt needs.
 // A canonical file is kept as a folder of tables of the same name.
-func (s *staging) clear() error {
+func (s *staging) clear(parts []*part) error {
 	s.journal.count = len(s.kept)
-	kept := []string{workFolder}
-	for name := range s.kept {
-		kept = append(kept, name)
+	folders := []string{partsFolder, tablesFolder, linksFolder}
+	kept, keptTables := []string{workFolder}, []string{}
+	var err error
+	for _, p := range parts {
+		names := []string{}
+		for i := range p.Contents {
+			if name := p.Contents[i].Name; s.has(p.path(name)) {
+				names = append(names, name)
+				keptTables = append(keptTables, p.stem()+name)
+			}
+		}
+		if p.folder == "" {
+			kept = append(kept, names...)
+			continue
+		}
+		folders = append(folders, filepath.Base(p.folder))
+		err = errors.Join(err, clearFolder(filepath.Join(s.dir, p.folder), names...))
 	}
-	err := errors.Join(clearFolder(s.dir, kept...), clearFolder(s.work(), attemptFile, journalFile, tablesFolder),
-		clearFolder(s.work(tablesFolder), kept...))
-	for _, name := range []string{partsFolder, tablesFolder, linksFolder} {
+	err = errors.Join(err, clearFolder(s.dir, kept...), clearFolder(s.work(tablesFolder), keptTables...),
+		clearFolder(s.work(), append(folders[1:], attemptFile, journalFile)...), clearFolder(s.work(linksFolder)))
+	for _, name := range folders {
 		folder := s.work(name)
 		err = errors.Join(err, durable.Change("mkdir", folder, func() error { return os.MkdirAll(folder, 0o755) }))
 	}
 	return err
+}
+
+// has tells whether an earlier attempt has finished a file.
+func (s *staging) has(path string) bool {
+	_, ok := s.kept[path]
+	return ok
 }
 
 // clearFolder removes all but some entries of a folder, if there is one.

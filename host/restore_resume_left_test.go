@@ -202,7 +202,7 @@ func TestLeftoverCountsAsRoom(t *testing.T) {
 	left := leftover(t, target)
 
 	release := occupy(t, folder, 4<<20)
-	_, err := repository(t, cfg).Restore(t.Context(), native.ID, target)
+	_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{native.ID}, Target: target})
 	requireFull(t, err, "too little")
 	assert.Contains(t, host.HintOf(err), "make room")
 	assert.Contains(t, host.HintOf(err), "remove "+left)
@@ -224,7 +224,7 @@ func TestReadOnlyFolder(t *testing.T) {
 	}
 	target := filepath.Join(folder, "target")
 	readOnly(unix.MS_RDONLY)
-	_, err := repository(t, cfg).Restore(t.Context(), native.ID, target)
+	_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{native.ID}, Target: target})
 	require.ErrorIs(t, err, unix.EROFS)
 	assert.Equal(t, host.CodeFailed, host.CodeOf(err))
 	requireAlone(t, folder)
@@ -232,7 +232,7 @@ func TestReadOnlyFolder(t *testing.T) {
 
 	require.Error(t, breakOff(t, cfg, native.ID, target, native.Files, blob.Fail))
 	readOnly(unix.MS_RDONLY)
-	_, err = repository(t, cfg).Restore(t.Context(), native.ID, target)
+	_, err = repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{native.ID}, Target: target})
 	require.ErrorIs(t, err, unix.EROFS)
 	readOnly(0)
 	_, opened := goOn(t, cfg, native.ID, target)

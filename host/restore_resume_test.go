@@ -47,7 +47,7 @@ func breakOff(t *testing.T, cfg *config.Config, id, target string, n int, mode b
 		return blob.Fault{}
 	})))
 	require.NoError(t, err)
-	_, err = r.Restore(t.Context(), id, target)
+	_, err = r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: target})
 	return err
 }
 
@@ -68,7 +68,7 @@ func goOn(t *testing.T, cfg *config.Config, id, target string) (*host.Restored, 
 		}
 	})))
 	require.NoError(t, err)
-	restored, err := r.Restore(t.Context(), id, target)
+	restored, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: target})
 	require.NoError(t, err)
 	return restored, opened
 }
@@ -197,7 +197,7 @@ func TestCancelledRestore(t *testing.T) {
 		return blob.Fault{}
 	})))
 	require.NoError(t, err)
-	_, err = r.Restore(ctx, native.ID, target)
+	_, err = r.Restore(ctx, host.RestoreOptions{Snapshots: []string{native.ID}, Target: target})
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, host.CodeInterrupted, host.CodeOf(err))
 	assert.Contains(t, host.HintOf(err), "run it again to go on")
@@ -206,7 +206,7 @@ func TestCancelledRestore(t *testing.T) {
 	var reports []host.Progress
 	r, err = host.OpenRepository(t.Context(), cfg, host.WithProgress(func(p host.Progress) { reports = append(reports, p) }))
 	require.NoError(t, err)
-	restored, err := r.Restore(t.Context(), native.ID, target)
+	restored, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{native.ID}, Target: target})
 	require.NoError(t, err)
 	require.NotEmpty(t, reports)
 	assert.Positive(t, reports[0].BytesResumed)
@@ -237,7 +237,7 @@ func TestDamageLeavesNothing(t *testing.T) {
 		target := filepath.Join(t.TempDir(), "target")
 		last := m.Contents[m.Files-1]
 		undo := damages[2].inflict(t, cfg, last.Object)
-		_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
+		_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 		assert.Equal(t, host.CodeDamaged, host.CodeOf(err), "%v", err)
 		requireAlone(t, filepath.Dir(target))
 		undo()

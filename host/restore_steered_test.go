@@ -84,7 +84,7 @@ func TestStrategySteersItsRestore(t *testing.T) {
 		strategy.fetched = &fetched
 		cfg.Strategies["backwards"] = config.Strategy{Allow: allow}
 		target := filepath.Join(t.TempDir(), "restored")
-		_, err := h.Restore(t.Context(), m.ID, target)
+		_, err := h.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 		return target, err
 	}
 	target, err := restore(backwards{}, "restore")
@@ -123,7 +123,7 @@ func TestRestoreWithoutTheModule(t *testing.T) {
 				given = lines
 			}
 			steering := variants{t, cfg}.with("", table, given, `"upload"]`, `"upload", "restore"]`)
-			_, err := openRepository(t, steering, host.WithModuleCache(dbtest.Cache())).Restore(t.Context(), m.ID, filepath.Join(t.TempDir(), "restored"))
+			_, err := openRepository(t, steering, host.WithModuleCache(dbtest.Cache())).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: filepath.Join(t.TempDir(), "restored")})
 			assert.Equal(t, host.CodePlugin, host.CodeOf(err))
 			assert.Contains(t, host.HintOf(err), "take restore out of allow in [strategies.native-full]", "%v", err)
 		})

@@ -112,14 +112,9 @@ type attempt struct {
 	Database   string `json:"database"`   // name within the repository
 	Snapshot   string `json:"snapshot"`
 	Slot       uint64 `json:"slot"`
-	Identity   string `json:"identity"` // IDENTITY of the database that comes of it
-}
-
-func (r *Repository) newAttempt(m *Manifest) attempt {
-	return attempt{
-		Version: 1, Repository: r.catalog.Format().ID, Database: m.Database, Snapshot: m.ID, Slot: m.Slot,
-		Identity: uuid.NewString(),
-	}
+	Also       string `json:"also,omitempty"`   // further snapshots
+	Wanted     string `json:"wanted,omitempty"` // what of them, and how
+	Identity   string `json:"identity"`         // IDENTITY of the database that comes of it
 }
 
 func (a attempt) continues(earlier attempt) bool {

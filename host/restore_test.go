@@ -28,7 +28,7 @@ func TestRestoreTargets(t *testing.T) {
 		t.Run(strategy+" into nothing", func(t *testing.T) {
 			folder := t.TempDir()
 			target := filepath.Join(folder, "not", "yet", "there")
-			restored, err := r.Restore(t.Context(), m.ID, target)
+			restored, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 			require.NoError(t, err)
 			assert.Equal(t, target, restored.Target)
 			assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
@@ -38,7 +38,7 @@ func TestRestoreTargets(t *testing.T) {
 			folder := t.TempDir()
 			target := filepath.Join(folder, "empty")
 			require.NoError(t, os.Mkdir(target, 0o700))
-			_, err := r.Restore(t.Context(), m.ID, target)
+			_, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 			require.NoError(t, err)
 			assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
 			requireAlone(t, folder, "empty")
@@ -50,7 +50,7 @@ func TestRestoreTargets(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(folder, "file"), []byte("precious"), 0o644))
 			before := footprints(t, folder)
 			for _, name := range []string{"full", "file"} {
-				_, err := r.Restore(t.Context(), m.ID, filepath.Join(folder, name))
+				_, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: filepath.Join(folder, name)})
 				require.Error(t, err)
 				assert.NotEmpty(t, host.HintOf(err))
 			}

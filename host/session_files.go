@@ -170,7 +170,7 @@ func (s *session) note(ctx context.Context, entry *catalog.File) error {
 		return nil
 	}
 	return s.run.Note(ctx, catalog.Stored{
-		Key: entry.Identity, Object: entry.Object, Size: entry.Size, Stored: entry.ObjectSize(),
+		Key: entry.Identity, Object: entry.Object, Size: entry.Size, Stored: entry.StoredSize(),
 		Digest: entry.Digest, CRC32C: entry.CRC32C, Keys: s.host.keys.id(),
 	})
 }

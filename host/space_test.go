@@ -128,14 +128,14 @@ func TestFullTarget(t *testing.T) {
 		m := snapshot(t, cfg, strategy)
 		for _, free := range []int64{8 << 10, 1 << 20, 9 << 20} {
 			release := occupy(t, folder, free)
-			_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
+			_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 			requireFull(t, err, strategy)
 			assert.NotEmpty(t, host.HintOf(err))
 			requireAlone(t, folder, "ballast")
 			release()
 		}
 		release := occupy(t, folder, 11<<20)
-		_, err := repository(t, cfg).Restore(t.Context(), m.ID, target)
+		_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 		require.NoError(t, err)
 		release()
 		assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
@@ -156,7 +156,7 @@ func TestTargetFillsUp(t *testing.T) {
 	require.Greater(t, native.BytesFull, records.BytesFull+10<<20)
 
 	release := occupy(t, folder, 9<<20)
-	_, err := repository(t, cfg).Restore(t.Context(), records.ID, target)
+	_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{records.ID}, Target: target})
 	requireFull(t, err, "canonical")
 	requireAlone(t, folder, "ballast")
 	release()
@@ -169,13 +169,13 @@ func TestTargetFillsUp(t *testing.T) {
 		return blob.Fault{}
 	})))
 	require.NoError(t, err)
-	_, err = r.Restore(t.Context(), native.ID, target)
+	_, err = r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{native.ID}, Target: target})
 	requireFull(t, err, "native-full")
 	requireAlone(t, folder, "ballast")
 	release()
 
 	for _, m := range []*host.Manifest{native, records} {
-		_, err := r.Restore(t.Context(), m.ID, target)
+		_, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 		require.NoError(t, err)
 		assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
 		require.NoError(t, os.RemoveAll(target))

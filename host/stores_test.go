@@ -116,7 +116,7 @@ func requireKeyNeeded(t *testing.T, cfg *config.Config) {
 	encrypted(t, &other)
 	for name, lost := range map[string]*config.Config{"lost": &bare, "wrong": &other} {
 		target := filepath.Join(t.TempDir(), "target")
-		_, err := repository(t, lost).Restore(t.Context(), "latest", target)
+		_, err := repository(t, lost).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{"latest"}, Target: target})
 		require.Equal(t, host.CodeKey, host.CodeOf(err), "%s: %v", name, err)
 		require.NotEmpty(t, host.HintOf(err))
 		require.NoDirExists(t, target)

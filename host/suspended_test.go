@@ -254,7 +254,7 @@ func (w *pair) requireKept(t *testing.T, kept map[string]string) {
 	require.NoError(t, err)
 	require.Len(t, list, len(kept))
 	for id, digest := range kept {
-		restored, err := r.Restore(t.Context(), id, filepath.Join(t.TempDir(), "restored"))
+		restored, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: filepath.Join(t.TempDir(), "restored")})
 		require.NoError(t, err)
 		require.Equal(t, digest, dbtest.Digest(t, restored.Target))
 	}

@@ -48,7 +48,7 @@ func passOn(t *testing.T, cfg *config.Config, path, strategy, target string) str
 	require.NoError(t, err)
 	require.Equal(t, strategy, m.Strategy.Name)
 	require.NotEmpty(t, m.Strategy.Module, "it ran as a module")
-	_, err = h.Restore(t.Context(), m.ID, target)
+	_, err = h.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 	require.NoError(t, err)
 	require.NoError(t, h.Close())
 	require.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))

@@ -208,7 +208,7 @@ func threatRestore(t *testing.T) {
 			require.NoError(t, err)
 			l.list = append(l.list, m.ID)
 			target := filepath.Join(t.TempDir(), "restored")
-			_, err = l.Restore(t.Context(), m.ID, target)
+			_, err = l.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 			require.ErrorContains(t, err, reason)
 			assert.NoDirExists(t, target)
 			requireAlone(t, filepath.Dir(target))

@@ -2,7 +2,7 @@
 // which data moves between workers when an application is rescaled.
 //
 // An application that declares key groups fixes their count for the life of its
-// data, computes the group of each of its keys with [Group], and stores every
+// data, computes the group of each of its keys with [KeyGroup], and stores every
 // record under a key that starts with the group's prefix. Records of one group
 // are then neighbours in the database, and so in every snapshot.
 //
@@ -27,10 +27,10 @@ func Check(count uint32) error {
 	return nil
 }
 
-// Group returns the group of an application's key (without a prefix), which is
+// KeyGroup returns the group of an application's key (without a prefix), which is
 // less than count: 32-bit FNV-1a, then the 32-bit finaliser of MurmurHash3, then
 // modulo count. The function never changes, since stored data depends on it.
-func Group(key []byte, count uint32) uint32 {
+func KeyGroup(key []byte, count uint32) uint32 {
 	if count == 0 {
 		return 0
 	}
@@ -64,6 +64,9 @@ func PrefixBytes(count uint32) int {
 	}
 	return 2
 }
+
+// Prefix returns the prefix of a group; see [AppendPrefix].
+func Prefix(group, count uint32) []byte { return AppendPrefix(nil, group, count) }
 
 // AppendPrefix appends the prefix of a group, big-endian, so that stored keys
 // are in the order of their groups. It panics when the group is not one of count.

@@ -14,16 +14,16 @@ import (
 // abi/CANONICAL.md. Data depends on them: they never change.
 func TestGroupVectors(t *testing.T) {
 	for _, c := range groupVectors {
-		assert.Equal(t, c.group, Group([]byte(c.key), c.count), "%q of %d", c.key, c.count)
+		assert.Equal(t, c.group, KeyGroup([]byte(c.key), c.count), "%q of %d", c.key, c.count)
 	}
-	assert.Zero(t, Group([]byte("any"), 0))
+	assert.Zero(t, KeyGroup([]byte("any"), 0))
 }
 
 func TestGroupIsBalanced(t *testing.T) {
 	const keys, count = 100_000, 128
 	var sizes [count]float64
 	for i := range keys {
-		sizes[Group(fmt.Appendf(nil, "user-%d", i), count)]++
+		sizes[KeyGroup(fmt.Appendf(nil, "user-%d", i), count)]++
 	}
 	chi := 0.0
 	for _, n := range sizes {
@@ -138,7 +138,7 @@ func FuzzKeyGroup(f *testing.F) {
 	f.Add([]byte("k"), uint32(1000), uint32(999))
 	f.Fuzz(func(t *testing.T, key []byte, count, parallelism uint32) {
 		count %= MaxCount + 1
-		group := Group(key, count)
+		group := KeyGroup(key, count)
 		require.Less(t, group, max(count, 1))
 		stored := append(AppendPrefix(nil, group, count), key...)
 		got, ok := Of(stored, count)

@@ -106,7 +106,7 @@ func restore(ctx context.Context, cfg *config.Config, id, target string) (int, e
 	if err != nil {
 		return 0, err
 	}
-	if _, err := repository.Restore(ctx, id, target); err != nil {
+	if _, err := repository.Restore(ctx, host.RestoreOptions{Snapshots: []string{id}, Target: target}); err != nil {
 		return 0, err
 	}
 	db, err := openShop(target)

@@ -30,7 +30,7 @@ func FuzzCalls(f *testing.F) {
 			require.NotEmpty(t, s.results)
 		}
 		if err == nil && m.Kind != "custom" {
-			_, err := s.Restore(t.Context(), m.ID, filepath.Join(t.TempDir(), "restored"))
+			_, err := s.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: filepath.Join(t.TempDir(), "restored")})
 			require.NoError(t, err)
 		}
 	})

@@ -132,7 +132,7 @@ func (s *stage) restore() error {
 	require.NoError(s.t, err)
 	require.NoError(s.t, native.Close())
 	s.Host = s.open(host.WithSessionWrapper(func(session abi.Session) abi.Session { return watched{session, s} }))
-	_, err = s.Restore(s.t.Context(), m.ID, filepath.Join(s.t.TempDir(), "restored"))
+	_, err = s.Restore(s.t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: filepath.Join(s.t.TempDir(), "restored")})
 	return err
 }
 
@@ -236,7 +236,7 @@ func TestSpecification(t *testing.T) {
 			m, err := s.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "kit"})
 			require.NoError(t, err)
 			target := filepath.Join(t.TempDir(), "restored")
-			_, err = s.Restore(t.Context(), m.ID, target)
+			_, err = s.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target})
 			require.NoError(t, err)
 			content, err := s.Digest(t.Context())
 			require.NoError(t, err)

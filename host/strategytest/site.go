@@ -137,7 +137,7 @@ func (s *Site) Fill(family string, seed uint64, count int) {
 	var block []byte
 	for range count {
 		key := fmt.Appendf(nil, "key-%06d", random.IntN(4*count))
-		group := keygroup.Group(key, s.kind.KeyGroups)
+		group := keygroup.KeyGroup(key, s.kind.KeyGroups)
 		stored := append(keygroup.AppendPrefix(nil, group, s.kind.KeyGroups), key...)
 		value := make([]byte, 20+random.IntN(200))
 		for i := range value {
@@ -188,7 +188,7 @@ func (s *Site) RestoredDigest(id string) string {
 	target, err := os.MkdirTemp("", "strategytest-") // a test may restore very often
 	must(s.t, err, "make a folder")
 	defer os.RemoveAll(target)
-	_, err = s.Host.Restore(s.t.Context(), id, target)
+	_, err = s.Host.Restore(s.t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: target})
 	must(s.t, err, "restore")
 	content, err := host.DigestDatabase(s.t.Context(), target, 1, nil)
 	must(s.t, err, "digest what was restored")
@@ -200,7 +200,7 @@ func (s *Site) RestoredDigest(id string) string {
 func (s *Site) Restored(id string) *Site {
 	s.t.Helper()
 	target := filepath.Join(s.t.TempDir(), "restored")
-	_, err := s.Host.Restore(s.t.Context(), id, target)
+	_, err := s.Host.Restore(s.t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: target})
 	must(s.t, err, "restore")
 	db, err := rocks.Open(target, rocks.Options{})
 	must(s.t, err, "open what was restored")

@@ -59,7 +59,7 @@ func put(site *strategytest.Site, groups uint32, password string) {
 			} else if name == "password" {
 				value = strings.Repeat(fmt.Sprint("secret ", i), 10)
 			}
-			stored := keygroup.AppendPrefix(nil, keygroup.Group([]byte(key), groups), groups)
+			stored := keygroup.AppendPrefix(nil, keygroup.KeyGroup([]byte(key), groups), groups)
 			site.Put("default", string(stored)+key, value)
 		}
 	}

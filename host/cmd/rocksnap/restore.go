@@ -50,7 +50,7 @@ func (c *cli) restore(cmd *cobra.Command, ref, target string) error {
 	if err != nil {
 		return err
 	}
-	restored, err := r.Restore(cmd.Context(), ref, target)
+	restored, err := r.Restore(cmd.Context(), host.RestoreOptions{Snapshots: []string{ref}, Target: target})
 	done()
 	if err != nil {
 		return err

@@ -92,6 +92,13 @@ type Family struct {
 	Name          string `json:"name"`
 	Comparator    string `json:"comparator"`
 	MergeOperator string `json:"merge_operator,omitempty"`
+	TTL           *TTL   `json:"ttl,omitempty"` // nil when its records do not expire
+}
+
+// TTL says when the records of a column family expire.
+type TTL struct {
+	Format  string `json:"format"`  // where a record has its time: "rocksdb" or "ms-prefix"
+	Seconds uint64 `json:"seconds"` // from that time on
 }
 
 // KeyGroups says which key groups the database held.
@@ -107,12 +114,13 @@ type File struct {
 	Kind     abi.Kind  `json:"kind"`
 	Scope    abi.Scope `json:"scope"`
 	Reused   bool      `json:"reused,omitempty"`
-	Object   string    `json:"object"`           // name of the stored object
+	Object   string    `json:"object"`           // name of the stored object, or of the pack
 	Size     int64     `json:"size"`             // bytes of the file
-	Stored   int64     `json:"stored,omitempty"` // bytes of the object where they are not those of the file: it is encrypted
-	Digest   string    `json:"digest"`           // BLAKE3-256 of the object, hex
-	CRC32C   uint32    `json:"crc32c"`           // of the object, Castagnoli
+	Stored   int64     `json:"stored,omitempty"` // bytes as stored where they are not those of the file: it is encrypted
+	Digest   string    `json:"digest"`           // BLAKE3-256 of the bytes as stored, hex
+	CRC32C   uint32    `json:"crc32c"`           // of the same, Castagnoli
 	Identity string    `json:"identity,omitempty"`
+	Segment  *Segment  `json:"segment,omitempty"` // nil when the file has its object to itself
 
 	Number      uint64 `json:"number,omitempty"` // RocksDB's file number
 	Family      string `json:"column_family,omitempty"`
@@ -128,10 +136,41 @@ type File struct {
 	LastGroup  uint32 `json:"last_group,omitempty"`  // canonical only
 }
 
-// ObjectSize returns the size of the object that holds the file, in bytes.
-func (f *File) ObjectSize() int64 {
+// Segment is the place of a file in a pack: an object that holds several files.
+type Segment struct {
+	Offset int64  `json:"offset"` // of the file's first stored byte
+	Pack   int64  `json:"pack"`   // bytes of the whole object
+	CRC32C uint32 `json:"crc32c"` // of the whole object, Castagnoli
+}
+
+// StoredSize returns the number of bytes that the file takes in its object.
+func (f *File) StoredSize() int64 {
 	if f.Stored > 0 {
 		return f.Stored
 	}
 	return f.Size
+}
+
+// ObjectSize returns the size of the object that holds the file, in bytes.
+func (f *File) ObjectSize() int64 {
+	if f.Segment != nil {
+		return f.Segment.Pack
+	}
+	return f.StoredSize()
+}
+
+// ObjectCRC32C returns the checksum of the object that holds the file.
+func (f *File) ObjectCRC32C() uint32 {
+	if f.Segment != nil {
+		return f.Segment.CRC32C
+	}
+	return f.CRC32C
+}
+
+// Offset returns where the file begins in its object, in bytes.
+func (f *File) Offset() int64 {
+	if f.Segment != nil {
+		return f.Segment.Offset
+	}
+	return 0
 }

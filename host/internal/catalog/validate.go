@@ -172,6 +172,8 @@ func (f *File) validate() error {
 		return errors.New("a private object is reused")
 	case f.Size < 0 || f.Stored < 0:
 		return errors.New("size is negative")
+	case f.Segment != nil && (f.Segment.Offset < 0 || f.Segment.Offset > f.Segment.Pack-f.StoredSize()):
+		return errors.New("segment is outside of its pack")
 	case f.Level < -1:
 		return errors.New("level is malformed")
 	case f.FirstGroup > f.LastGroup:
