@@ -80,6 +80,8 @@ const envMatrix = "ROCKSNAP_TEST_MATRIX"
 func (m *matrix) each(t *testing.T, d deed, changes bool, floor, stride int) {
 	if os.Getenv(envMatrix) != "" {
 		stride = 1
+	} else if raced() {
+		stride *= 2
 	}
 	whole := m.run(t, d, changes, fault{})
 	require.GreaterOrEqual(t, len(whole.ops), floor, whole.ops)

@@ -222,12 +222,12 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	reloads := 1000
 	if raced() { // which takes ten times as long
-		reloads = 200
+		reloads = 50
 	}
 	require.NoError(t, h.Reload(t.Context(), good[1]))
 	_, err := h.Snapshot(t.Context(), host.SnapshotOptions{}) // RocksDB opens a table when it is first read, and keeps it open
 	require.NoError(t, err)
-	load(100)
+	load(reloads / 10)
 	before := measure(t, h, v.base)
 	load(reloads)
 	after := measure(t, h, v.base)

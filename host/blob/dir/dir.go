@@ -56,7 +56,10 @@ type Store struct {
 	made sync.Map // directories, relative to the root, that are known to be durable
 }
 
-var _ blob.Store = (*Store)(nil)
+var _ interface {
+	blob.Store
+	blob.Linker
+} = (*Store)(nil)
 
 // Create opens the store in a directory, which it makes, durably, where it is
 // missing.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 )
 
 // Open reads a range of an object. The reader fails once ctx is cancelled. See
@@ -41,6 +43,18 @@ func (s *Store) open(ctx context.Context, name string, offset, length int64) (io
 		length = rest
 	}
 	return &body{ctx, name, file, offset, offset + length, io.EOF}, nil
+}
+
+// Link gives the file of an object a further name. See [blob.Linker].
+func (s *Store) Link(ctx context.Context, name, path string) error {
+	_, err := s.lookup(ctx, name)
+	if err == nil {
+		err = durable.Link(s.local(name), path)
+	}
+	if err != nil {
+		return fmt.Errorf("link %s: %w", name, cause(err))
+	}
+	return nil
 }
 
 // body reads the bytes of a file from pos to end, then yields last.
