@@ -48,7 +48,15 @@ type Config struct {
 type Database struct {
 	Path string // its folder
 	Mode Mode   // [Own] unless given
+
+	// Shard, 1 to [MaxShard], gives a database that rocksnap makes, or restores, a
+	// range of file numbers of its own, so that the blob files of all shards can lie
+	// in one directory. 0 leaves the numbers to RocksDB.
+	Shard int
 }
+
+// MaxShard is the highest number of a shard.
+const MaxShard = 1<<16 - 1
 
 // Snapshot says how `rocksnap snapshot` takes one.
 type Snapshot struct {

@@ -112,7 +112,7 @@ func TestEverythingIsThere(t *testing.T) {
 
 func TestEverything(t *testing.T) {
 	c := good(t, "testdata/good/everything.toml")
-	assert.Equal(t, Database{Path: "/srv/data/db", Mode: ReadOnly}, c.Database)
+	assert.Equal(t, Database{Path: "/srv/data/db", Mode: ReadOnly, Shard: 3}, c.Database)
 	assert.Equal(t, Repository{
 		URL: "s3://acme-snapshots/orders/eu", Name: "orders", Endpoint: "https://s3.example.com:9000", Region: "eu-west-1",
 		PathStyle: true, CAFile: filepath.Join(c.Dir(), "ca.pem"),

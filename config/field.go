@@ -28,6 +28,7 @@ func (c *Config) fields() []field {
 		{dotted("version"), &c.Version},
 		{dotted("database.path"), &c.Database.Path},
 		{dotted("database.mode"), &c.Database.Mode},
+		{dotted("database.shard"), &c.Database.Shard},
 		{dotted("repository.url"), &c.Repository.URL},
 		{dotted("repository.name"), &c.Repository.Name},
 		{dotted("repository.endpoint"), &c.Repository.Endpoint},

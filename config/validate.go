@@ -44,6 +44,9 @@ func (l *loader) check() {
 	if l.config.Database.Path == "" {
 		l.wrong(dotted("database.path"), "", "must not be empty")
 	}
+	if shard := l.config.Database.Shard; shard < 0 || shard > MaxShard {
+		l.wrong(dotted("database.shard"), "", "must be 1 to %d, or 0 for none, not %d", MaxShard, shard)
+	}
 	l.checkRepository()
 	l.checkTransfer()
 	l.checkEncryption()
