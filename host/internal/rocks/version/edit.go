@@ -1,6 +1,7 @@
 package version
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 )
@@ -57,6 +58,8 @@ type edit struct {
 	comparator string
 
 	logNumber, prevLog, nextFile, lastSequence, minLog *uint64
+
+	maxFamily uint32
 
 	deleted []place
 	tables  []*Table
@@ -136,7 +139,7 @@ func (e *edit) decodeFamily(tag uint32, c *cursor) bool {
 	case tagFamilyDrop:
 		e.drop = true
 	case tagMaxFamily:
-		c.uint32()
+		e.maxFamily = c.uint32()
 	default:
 		return false
 	}
@@ -193,6 +196,7 @@ func (e *edit) decodeTableField(tag uint32, field []byte, t *Table, c *cursor) {
 		}
 	default:
 		c.custom(tag)
+		t.Fields = append(t.Fields, Field{tag, bytes.Clone(field)})
 	}
 }
 

@@ -51,4 +51,5 @@ func replayAnything(t *testing.T, manifest []byte) {
 	require.NoError(t, err)
 	set.Tail = 0
 	require.Equal(t, set, again)
+	rewritten(t, set)
 }

@@ -59,8 +59,7 @@ type family struct {
 // blob is a blob file being replayed.
 type blob struct {
 	Blob
-	deadCount, deadBytes uint64 // garbage so far
-	links                int    // tables whose OldestBlob it is
+	links int // tables whose OldestBlob it is
 }
 
 func newFamily(id uint32, name string) *family {
@@ -137,6 +136,10 @@ func (p *replay) applyNumbers(e *edit) {
 	if e.minLog != nil {
 		p.set.MinLogToKeep = max(p.set.MinLogToKeep, *e.minLog)
 	}
+	p.set.MaxFamily = max(p.set.MaxFamily, e.maxFamily)
+	if e.add {
+		p.set.MaxFamily = max(p.set.MaxFamily, e.family)
+	}
 	p.logged = p.logged || e.logNumber != nil
 }
 
@@ -175,11 +178,11 @@ func (f *family) discard(g garbage) error {
 	if !known {
 		return fmt.Errorf("%w: garbage in unknown %s", ErrCorrupt, fileName(g.number, ".blob"))
 	}
-	if g.count > b.Count-b.deadCount || g.bytes > b.Bytes-b.deadBytes {
+	if g.count > b.Count-b.GarbageCount || g.bytes > b.Bytes-b.GarbageBytes {
 		return fmt.Errorf("%w: more garbage than content in %s", ErrCorrupt, b.Name())
 	}
-	b.deadCount += g.count
-	b.deadBytes += g.bytes
+	b.GarbageCount += g.count
+	b.GarbageBytes += g.bytes
 	return nil
 }
 
@@ -224,7 +227,7 @@ func (f *family) insert(tables []*Table) error {
 // and then, or they would come back to life.
 func (f *family) release(oldest uint64) {
 	maps.DeleteFunc(f.blobs, func(number uint64, b *blob) bool {
-		return b.links == 0 && (number < oldest || b.deadCount >= b.Count)
+		return b.links == 0 && (number < oldest || b.GarbageCount >= b.Count)
 	})
 }
 
@@ -236,12 +239,9 @@ func (p *replay) finish() error {
 	for _, id := range slices.Sorted(maps.Keys(p.families)) {
 		f := p.families[id]
 		f.finish()
-		if err := p.check(f.Family); err != nil {
-			return err
-		}
 		p.set.Families = append(p.set.Families, f.Family)
 	}
-	return nil
+	return p.set.check()
 }
 
 func (f *family) finish() {
@@ -271,20 +271,26 @@ func (f *family) finish() {
 // check refuses what RocksDB would open all the same and then lose data over:
 // it deletes files whose numbers it has not given out, and it does not miss a
 // blob file before a value in it is read.
-func (p *replay) check(f Family) error {
-	for _, t := range f.Tables {
-		if t.Number >= p.set.NextFile {
-			return fmt.Errorf("%w: %s is not below the next file number %d", ErrCorrupt, t.Name(), p.set.NextFile)
+func (s *Set) check() error {
+	for _, f := range s.Families {
+		for _, t := range f.Tables {
+			if t.Number >= s.NextFile {
+				return s.notBelow(t.Name())
+			}
+			_, found := slices.BinarySearchFunc(f.Blobs, t.OldestBlob, func(b Blob, n uint64) int { return cmp.Compare(b.Number, n) })
+			if t.OldestBlob != 0 && !found {
+				return fmt.Errorf("%w: %s refers to missing %s", ErrCorrupt, t.Name(), fileName(t.OldestBlob, ".blob"))
+			}
 		}
-		_, found := slices.BinarySearchFunc(f.Blobs, t.OldestBlob, func(b Blob, n uint64) int { return cmp.Compare(b.Number, n) })
-		if t.OldestBlob != 0 && !found {
-			return fmt.Errorf("%w: %s refers to missing %s", ErrCorrupt, t.Name(), fileName(t.OldestBlob, ".blob"))
-		}
-	}
-	for _, b := range f.Blobs {
-		if b.Number >= p.set.NextFile {
-			return fmt.Errorf("%w: %s is not below the next file number %d", ErrCorrupt, b.Name(), p.set.NextFile)
+		for _, b := range f.Blobs {
+			if b.Number >= s.NextFile {
+				return s.notBelow(b.Name())
+			}
 		}
 	}
 	return nil
+}
+
+func (s *Set) notBelow(name string) error {
+	return fmt.Errorf("%w: %s is not below the next file number %d", ErrCorrupt, name, s.NextFile)
 }

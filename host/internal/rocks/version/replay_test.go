@@ -156,7 +156,7 @@ func TestReplayRefusesAnIncompleteStart(t *testing.T) {
 func TestReplayReadsEveryField(t *testing.T) {
 	set, err := replay(
 		rec(8193, "database id", 8199, "skipped", 10000, "from the future"),
-		append(blob(6), rec(400, 8, 20, 2000, "FileChecksumCrc32c", "sum2", 9, "skipped", 0)...),
+		slices.Concat(blob(6), rec(401, 6, 4, 300, 0), rec(400, 8, 20, 2000, "FileChecksumCrc32c", "sum2", 9, "skipped", 0)),
 		table(3, 7,
 			2, "\x01", 3, "\x09\x00\x00\x00\x00\x00\x00\x00", 4, "\x06", 5, "\x10", 6, "\x11",
 			7, "sum1", 8, "FileChecksumCrc32c", 12, "\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00",
@@ -167,7 +167,7 @@ func TestReplayReadsEveryField(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &version.Set{
 		Manifest: "MANIFEST-000001", ManifestBytes: set.ManifestBytes,
-		NextFile: 100, LastSequence: 50, PrevLog: 10, MinLogToKeep: 9,
+		NextFile: 100, LastSequence: 50, PrevLog: 10, MinLogToKeep: 9, MaxFamily: 4,
 		Families: []version.Family{{
 			Name: "default", Comparator: "comparator", LogNumber: 12,
 			Tables: []version.Table{{
@@ -176,9 +176,10 @@ func TestReplayReadsEveryField(t *testing.T) {
 				Largest:  version.Key{User: []byte("z"), Seq: 5, Type: 1},
 				UniqueID: [2]uint64{1, 2}, OldestBlob: 6, CreatedUnix: 0x11,
 				ChecksumFunc: "FileChecksumCrc32c", Checksum: []byte("sum1"),
+				Fields: []version.Field{{Tag: 2, Value: []byte{1}}, {Tag: 5, Value: []byte{0x10}}, {Tag: 13, Value: []byte("from the future")}},
 			}},
 			Blobs: []version.Blob{
-				{Number: 6, Count: 10, Bytes: 1000},
+				{Number: 6, Count: 10, Bytes: 1000, GarbageCount: 4, GarbageBytes: 300},
 				{Number: 8, Count: 20, Bytes: 2000, ChecksumFunc: "FileChecksumCrc32c", Checksum: []byte("sum2")},
 			},
 		}},

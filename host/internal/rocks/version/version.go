@@ -1,7 +1,7 @@
-// Package version reads RocksDB's MANIFEST, the log of version edits, and tells
-// which files are live. It needs no RocksDB, so that what RocksDB says about
-// itself can be checked against an independent reader, and so that metadata is
-// judged before a library that aborts on bad metadata sees it.
+// Package version reads and writes RocksDB's MANIFEST, the log of version edits
+// that tells which files are live. It needs no RocksDB, so that what RocksDB says
+// about itself can be checked against an independent reader, and so that metadata
+// is judged before a library that aborts on bad metadata sees it.
 //
 // The format is that of RocksDB 7.8.3: db/log_format.h for the framing,
 // db/version_edit.cc for the edits, db/version_builder.cc for what becomes of
@@ -44,6 +44,7 @@ type Set struct {
 	LastSequence uint64 // sequence number at the latest edit; the WAL may hold higher ones
 	PrevLog      uint64 // WAL of an unfinished recovery by very old versions; 0 none
 	MinLogToKeep uint64 // lowest WAL number that RocksDB had not released; 0 not recorded
+	MaxFamily    uint32 // highest id that a column family has ever had
 
 	Families []Family // by id
 }
@@ -93,6 +94,15 @@ type Table struct {
 	Checksum     []byte // of the whole file, as that function encodes it
 	OldestBlob   uint64 // lowest blob file number that the table refers to; 0 none
 	CreatedUnix  uint64 // seconds since 1970; 0 unknown
+
+	Fields []Field // what else the MANIFEST says of the table, as it stands there
+}
+
+// Field is a custom field of a table (enum NewFileCustomTag in
+// db/version_edit.h) that this package passes on without a look at it.
+type Field struct {
+	Tag   uint32
+	Value []byte
 }
 
 // Name returns the name of the table's file.
@@ -103,6 +113,8 @@ type Blob struct {
 	Number       uint64
 	Count        uint64 // number of values, garbage included
 	Bytes        uint64 // bytes of the values, garbage included; less than the file's size
+	GarbageCount uint64 // number of values that no table refers to any more
+	GarbageBytes uint64 // bytes of those values
 	ChecksumFunc string // name of the function behind Checksum; "" none
 	Checksum     []byte // of the whole file, as that function encodes it
 }
