@@ -93,6 +93,18 @@ func (o *Offline) Checkpoint(dir string, flush Flush) error {
 	})
 }
 
+// CopyLinks makes the directory to a copy of the closed database in from, of hard
+// links where files never change; whatever is then done to the one leaves the
+// other alone. It fails as [OpenOffline] and [DB.Checkpoint] do.
+func CopyLinks(from, to string) error {
+	o, err := OpenOffline(from)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	return o.Checkpoint(to, FlushNever)
+}
+
 // unfinished ends the name of the directory in which a checkpoint grows. It is
 // RocksDB's own choice (utilities/checkpoint/checkpoint_impl.cc).
 const unfinished = ".tmp"

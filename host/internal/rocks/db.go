@@ -48,13 +48,19 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	if path, err = filepath.Abs(path); err != nil {
+	return openWith(path, set, grocksdb.OpenDbColumnFamilies)
+}
+
+// openWith opens a database that is there.
+func openWith(path string, set *version.Set, open opener) (*DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if err := checkSettings(path); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	in, err := openInstance(path, set, grocksdb.OpenDbColumnFamilies)
+	in, err := openInstance(path, set, open)
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}

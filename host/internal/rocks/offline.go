@@ -91,16 +91,19 @@ func (o *Offline) Empty() (bool, error) {
 	return len(logs) == 0, err
 }
 
-// logs names the WALs that a recovery would replay and that are not empty.
-func (o *Offline) logs() ([]string, error) {
-	entries, err := os.ReadDir(o.path)
+func (o *Offline) logs() ([]string, error) { return LiveLogs(o.path, o.set) }
+
+// LiveLogs names the WALs of a closed database that a recovery would replay and
+// that are not empty.
+func LiveLogs(dir string, set *version.Set) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list WALs: %w", err)
 	}
 	var names []string
 	for _, e := range entries {
 		kind, number, ok := version.FileKind(e.Name())
-		if !ok || kind != abi.KindWAL || number < o.set.MinLog() {
+		if !ok || kind != abi.KindWAL || number < set.MinLog() {
 			continue
 		}
 		info, err := e.Info()

@@ -28,6 +28,9 @@ struct rocksdb_t {
 struct rocksdb_column_family_handle_t {
   ColumnFamilyHandle* rep;
 };
+struct rocksdb_options_t {
+  Options rep;
+};
 
 namespace {
 
@@ -92,6 +95,9 @@ char* rs_check_options(const char* dir, char** wal_dir) {
   return message(s);
 }
 
+// rs_recover_to_tables makes an open leave no WAL that is still needed.
+void rs_recover_to_tables(rocksdb_options_t* database) { database->rep.avoid_flush_during_recovery = false; }
+
 rs_family* rs_default_family(rocksdb_t* db) { return reinterpret_cast<rs_family*>(db->rep->DefaultColumnFamily()); }
 
 rs_family* rs_family_of(rocksdb_column_family_handle_t* handle) { return reinterpret_cast<rs_family*>(handle->rep); }
@@ -142,6 +148,24 @@ char* rs_flush(rocksdb_t* db, rs_family* family) { return message(db->rep->Flush
 
 char* rs_compact(rocksdb_t* db, rs_family* family) {
   return message(db->rep->CompactRange(CompactRangeOptions(), family_of(family), nullptr, nullptr));
+}
+
+// rs_compact_range rewrites the tables of the last level too, but none that this
+// very compaction wrote. The range is widened to that of whole tables.
+char* rs_compact_range(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
+                       const char* upper, size_t upper_len, int has_upper) {
+  CompactRangeOptions options;
+  options.exclusive_manual_compaction = true;
+  options.bottommost_level_compaction = BottommostLevelCompaction::kForceOptimized;
+  const Slice low(lower, lower_len), high(upper, upper_len);
+  return message(db->rep->CompactRange(options, family_of(family), lower_len > 0 ? &low : nullptr, has_upper ? &high : nullptr));
+}
+
+char* rs_delete_range(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
+                      const char* upper, size_t upper_len, int logged) {
+  WriteOptions options;
+  options.disableWAL = !logged;
+  return message(db->rep->DeleteRange(options, family_of(family), Slice(lower, lower_len), Slice(upper, upper_len)));
 }
 
 char* rs_put(rocksdb_t* db, rs_family* family, const char* packed, size_t len) {

@@ -39,6 +39,7 @@ typedef struct {
 
 char* rs_version(void);
 char* rs_check_options(const char* dir, char** wal_dir);
+void rs_recover_to_tables(rocksdb_options_t* database);
 
 rs_family* rs_default_family(rocksdb_t* db);
 rs_family* rs_family_of(rocksdb_column_family_handle_t* handle);
@@ -50,6 +51,10 @@ void rs_live_free(rs_file* files, size_t count);
 
 char* rs_flush(rocksdb_t* db, rs_family* family);
 char* rs_compact(rocksdb_t* db, rs_family* family);
+char* rs_compact_range(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
+                       const char* upper, size_t upper_len, int has_upper);
+char* rs_delete_range(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
+                      const char* upper, size_t upper_len, int logged);
 char* rs_put(rocksdb_t* db, rs_family* family, const char* packed, size_t len);
 char* rs_ingest(rocksdb_t* db, rs_family* family, char** paths, size_t count);
 
