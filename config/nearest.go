@@ -18,6 +18,15 @@ func nearest(word string, names []string) string {
 	return best
 }
 
+// DidYouMean returns a question for a mistyped word, or, when it is near none of
+// the names, a list of them.
+func DidYouMean(word string, names []string) string {
+	if near := nearest(word, names); near != "" {
+		return didYouMean(near)
+	}
+	return "it is " + either(names)
+}
+
 // distance counts the insertions, deletions, replacements and swaps of
 // neighbours that turn a into b.
 func distance(a, b string) int {

@@ -44,6 +44,7 @@ func dependencies(t *testing.T, pkg string, env ...string) []string {
 // depend on the standard library and what is listed here, also by way of others.
 func TestDependencies(t *testing.T) {
 	wasm := []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0"}
+	reading := []string{"abi", "abi/canonical", "abi/keygroup", "github.com/klauspost", "github.com/zeebo"}
 	tests := []struct {
 		pkg string
 		env []string
@@ -61,6 +62,8 @@ func TestDependencies(t *testing.T) {
 		{"host/blob/dir", nil, []string{"host/blob", "host/internal/durable", "golang.org/x/sys", "golang.org/x/time"}},
 		{"host/internal/durable", nil, []string{"golang.org/x/sys"}},
 		{"host/internal/rocks/version", nil, []string{"abi"}},
+		{"host/sink", nil, reading},
+		{"host/sink/jsonl", nil, append([]string{"host/sink", "host/internal/durable", "golang.org/x/sys", "github.com/google/uuid"}, reading...)},
 		{"plugins/native-full", wasm, []string{"abi", "abi/guest"}},
 		{"plugins/incremental", wasm, []string{"abi", "abi/guest"}},
 		{"plugins/canonical", wasm, []string{"abi", "abi/guest"}},
@@ -99,6 +102,8 @@ var hard = map[string][]string{
 	"github.com/BurntSushi/toml":    {"config"},
 	"github.com/aws":                {"host/blob/s3"},
 	"filippo.io/age":                {"host/internal/secret"},
+	"github.com/cockroachdb":        {"host/sink/pebble"},
+	"go.etcd.io/bbolt":              {"host/sink/bbolt"},
 }
 
 func TestHardDependenciesHaveOneRoom(t *testing.T) {

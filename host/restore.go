@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ type restoration struct {
 	parts   []*part
 	staging *staging
 	tally   *tally
+	wanted  wanted
+	views   []func() error // ends of what is open of native parts
 	result  Restored
 }
 
@@ -90,9 +93,9 @@ func (w *restoration) survey() (files int, bytes int64, err error) {
 			return 0, 0, err
 		}
 		files += p.Files
-		bytes += p.BytesFull
 	}
-	return files, bytes, nil
+	err = w.choose()
+	return files, w.expected(), err
 }
 
 func (w *restoration) summary(target string, took time.Duration) *Restored {
@@ -103,8 +106,9 @@ func (w *restoration) summary(target string, took time.Duration) *Restored {
 	for _, p := range w.parts {
 		done.Sources = append(done.Sources, p.Manifest)
 		done.Files += p.Files
-		done.Records += p.Records
 	}
+	done.Files -= done.Skipped
+	done.Engine = cmp.Or(w.options.Engine, RocksDB)
 	return &done
 }
 
@@ -112,6 +116,9 @@ func (w *restoration) summary(target string, took time.Duration) *Restored {
 // opens it.
 func (w *restoration) make(ctx context.Context) error {
 	err := w.fill(ctx)
+	if err == nil && !w.options.forRocksDB() {
+		return nil
+	}
 	if err == nil {
 		err = writeNote(w.staging.dir, w.parts[0].Manifest)
 	}
@@ -119,9 +126,9 @@ func (w *restoration) make(ctx context.Context) error {
 		return fmt.Errorf("restore %s: %w", w.name(), err)
 	}
 	err = opens(w.staging.dir)
-	if errors.Is(err, rocks.ErrForeign) {
-		// The application brings the comparator or merge operator; the bytes
-		// are proven by their digests all the same.
+	if errors.Is(err, rocks.ErrForeign) || errors.Is(err, rocks.ErrNoRocksDB) {
+		// The application brings the comparator or merge operator, or RocksDB; the
+		// bytes are proven by their digests all the same.
 		w.log.Warn("the restored database was not opened", "reason", err)
 	} else if err != nil {
 		return fmt.Errorf("restore %s: %w", w.name(), err)
@@ -131,14 +138,20 @@ func (w *restoration) make(ctx context.Context) error {
 
 // fill makes the database of the parts.
 func (w *restoration) fill(ctx context.Context) error {
-	p := w.parts[0]
-	switch p.Kind {
-	case catalog.KindNative:
-		return w.restoreNative(ctx, p)
-	case catalog.KindCanonical, catalog.KindCustom, catalog.KindEmpty:
-		return w.restoreRecords(ctx, p)
+	native := true
+	for _, p := range w.parts {
+		switch p.Kind {
+		case catalog.KindNative:
+		case catalog.KindCanonical, catalog.KindCustom, catalog.KindEmpty:
+			native = false
+		default:
+			return fmt.Errorf("snapshot of unknown kind %q", p.Kind)
+		}
 	}
-	return fmt.Errorf("snapshot of unknown kind %q", p.Kind)
+	if native && w.parts[0].folder == "" {
+		return w.restoreNative(ctx, w.parts[0])
+	}
+	return w.restoreRecords(ctx)
 }
 
 // opens has RocksDB open a restored database with all its own checks on, without

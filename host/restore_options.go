@@ -23,7 +23,7 @@ type RestoreOptions struct {
 	Keys      KeyRange        // only these keys
 
 	Claim  Claim         // of the history that the snapshot is part of
-	Engine string        // that the records are for; "" for RocksDB
+	Engine string        // that the database is for, one of [Engines]; "" for RocksDB
 	Method RestoreMethod // of a part, or of several; "" for files where that can be done
 
 	// Link gives the target the very files of a repository in a directory, or of a
@@ -91,6 +91,9 @@ type Restored struct {
 
 // check refuses what has no meaning, before anything is read.
 func (o *RestoreOptions) check() error {
+	if _, err := kindOf(o.Engine); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
 	switch {
 	case o.Claim != ClaimAuto && o.Claim != Claimed && o.Claim != NotClaimed && o.Claim != Forked:
 		return problem(CodeUsage, fmt.Errorf("restore: claim mode %q is unknown", o.Claim), "it is claim, no-claim or fork")
@@ -103,6 +106,9 @@ func (o *RestoreOptions) check() error {
 	}
 	return nil
 }
+
+// forRocksDB says whether the database is one of RocksDB.
+func (o *RestoreOptions) forRocksDB() bool { return o.Engine == "" || o.Engine == RocksDB }
 
 // partial says whether something of the sources may be left out.
 func (o *RestoreOptions) partial() bool {

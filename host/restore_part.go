@@ -57,7 +57,7 @@ func (r *Repository) parts(ctx context.Context, o RestoreOptions) (parts []*part
 			return nil, nil, err
 		}
 		p := &part{Manifest: m}
-		if len(refs) > 1 || o.partial() {
+		if len(refs) > 1 || o.partial() || !o.forRocksDB() || o.Method == ByRecords {
 			p.folder = filepath.Join(workFolder, fmt.Sprintf("part-%d", i))
 		}
 		parts = append(parts, p)

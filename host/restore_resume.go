@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,8 +24,10 @@ import (
 // checked and synced, and what became of it.
 type finished struct {
 	File   string         `json:"file"`
-	Pieces []piece        `json:"pieces"`        // the file itself, or the tables of a canonical one in key order
-	Sum    *canonical.Sum `json:"sum,omitempty"` // of the records of a canonical file
+	Pieces []piece        `json:"pieces"`         // the file itself, or what a sink made of a canonical one, in key order
+	Sum    *canonical.Sum `json:"sum,omitempty"`  // of the records of a canonical file that are wanted
+	First  []byte         `json:"first"`          // key of these records; nil when there are none
+	Read   int64          `json:"read,omitempty"` // bytes that were read of a canonical file of which a part is wanted
 }
 
 // piece is a file in a staging directory.
@@ -36,14 +39,15 @@ type piece struct {
 
 // fits tells whether a line can be of a file of the manifest. Where the manifest
 // knows the digest of the plain bytes, nothing is taken on the journal's word.
-func (e *finished) fits(f *File) bool {
+func (e *finished) fits(f *File, wanted extent) bool {
 	for _, p := range e.Pieces {
 		if !filepath.IsLocal(p.Path) {
 			return false
 		}
 	}
 	if f.Kind == abi.KindCanonical {
-		return e.Sum != nil && e.Sum.Records == f.Records
+		return e.Sum != nil && (e.First != nil) == (e.Sum.Records > 0) &&
+			(e.Sum.Records == f.Records || wanted == something && e.Sum.Records < f.Records)
 	}
 	return len(e.Pieces) == 1 && e.Pieces[0].Path == e.File && e.Pieces[0].Size == f.Size &&
 		(f.Stored > 0 || e.Pieces[0].Digest == f.Digest)
@@ -83,14 +87,14 @@ func (w *restoration) keep(ctx context.Context, found map[string]finished) error
 		for i := range p.Contents {
 			f := &p.Contents[i]
 			e, ok := found[p.path(f.Name)]
-			if !ok || !e.fits(f) {
+			if !ok || !e.fits(f, w.wanted.ofFile(f)) {
 				continue
 			}
 			g.Go(func() error {
 				if !s.holds(ctx, e.Pieces) {
 					return ctx.Err() // whatever ails a piece, its file is fetched again
 				}
-				w.tally.resume(f.Size)
+				w.tally.resume(cmp.Or(e.Read, f.Size))
 				mu.Lock()
 				defer mu.Unlock()
 				s.kept[e.File] = e

@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 	"sort"
+	"strings"
 
 	"github.com/rocksnap/rocksnap/abi/keygroup"
 )
@@ -74,7 +75,12 @@ func (r *Reader) All() iter.Seq2[[]byte, error] {
 // of a range of key groups (both ends inclusive): what a store has to deliver in
 // one ranged read for [Reader.BlocksFrom]. The length is 0 when there are none.
 func (r *Reader) Span(first, last uint32) (offset, length int64) {
-	frames := r.overlapping(first, last)
+	return Extent(r.overlapping(first, last))
+}
+
+// Extent returns where consecutive frames of an index lie in their file, in bytes.
+// The length of none is 0.
+func Extent(frames []FrameInfo) (offset, length int64) {
 	if len(frames) == 0 {
 		return 0, 0
 	}
@@ -95,19 +101,62 @@ func (r *Reader) Blocks(first, last uint32) iter.Seq2[[]byte, error] {
 // The sequence can be used once.
 func (r *Reader) BlocksFrom(src io.Reader, first, last uint32) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
+		for packed, err := range r.FramesFrom(src, r.overlapping(first, last)) {
+			if err == nil {
+				packed = r.trim(packed, first, last)
+			}
+			if (err != nil || len(packed) > 0) && !yield(packed, err) {
+				return
+			}
+		}
+	}
+}
+
+// FramesFrom yields the packed records of consecutive frames of the index, each
+// block valid until the next step. The bytes of [Extent] come from src. The
+// sequence can be used once, and ends with the first error, as that of
+// [Reader.Blocks] does.
+func (r *Reader) FramesFrom(src io.Reader, frames []FrameInfo) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
 		d := frameReader{src: src, order: newOrder(r.header)}
-		for _, f := range r.overlapping(first, last) {
+		for _, f := range frames {
 			packed, err := r.block(&d, f)
 			if err != nil {
 				yield(nil, fmt.Errorf("read frame at %d: %w", f.Offset, err))
 				return
 			}
-			packed = r.trim(packed, first, last)
-			if len(packed) > 0 && !yield(packed, nil) {
+			if !yield(packed, nil) {
 				return
 			}
 		}
 	}
+}
+
+// Select returns the consecutive frames of the index that can hold records of a
+// range of key groups with keys from lower up to, but without, upper in the order
+// of bytes; a nil upper is an open end. Where keys are not in that order, the key
+// groups alone decide.
+func (r *Reader) Select(groups keygroup.Range, lower, upper []byte) []FrameInfo {
+	frames := r.overlapping(groups.First, groups.Last)
+	if r.header.Comparator != BytewiseComparator {
+		return frames
+	}
+	for len(frames) > 1 && frames[1].startsAtOrBefore(lower) {
+		frames = frames[1:]
+	}
+	for n := len(frames); n > 0 && upper != nil && frames[n-1].FirstKey >= string(upper); n-- {
+		frames = frames[:n-1]
+	}
+	return frames
+}
+
+// startsAtOrBefore reports whether the first key is surely not after a key: of a
+// long one only the beginning is known.
+func (f FrameInfo) startsAtOrBefore(key []byte) bool {
+	if len(f.FirstKey) == maxIndexKey && strings.HasPrefix(string(key), f.FirstKey) {
+		return false
+	}
+	return f.FirstKey <= string(key)
 }
 
 // overlapping returns the frames that can hold records of a range of key groups.
