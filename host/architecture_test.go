@@ -62,7 +62,7 @@ func TestDependencies(t *testing.T) {
 		{"host/blob/dir", nil, []string{"host/blob", "host/internal/durable", "golang.org/x/sys", "golang.org/x/time"}},
 		{"host/internal/durable", nil, []string{"golang.org/x/sys"}},
 		{"host/internal/rocks/version", nil, []string{"abi"}},
-		{"host/sink", nil, reading},
+		{"host/sink", nil, append([]string{"host/internal/durable", "golang.org/x/sys"}, reading...)},
 		{"host/sink/jsonl", nil, append([]string{"host/sink", "host/internal/durable", "golang.org/x/sys", "github.com/google/uuid"}, reading...)},
 		{"plugins/native-full", wasm, []string{"abi", "abi/guest"}},
 		{"plugins/incremental", wasm, []string{"abi", "abi/guest"}},

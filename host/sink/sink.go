@@ -10,8 +10,11 @@ package sink
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/rocksnap/rocksnap/abi/canonical"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 )
 
 // Sink makes one new database. Runs may be written in parallel, with one another
@@ -84,6 +87,18 @@ func (s Spec) CheckBytewise() error {
 	return nil
 }
 
+// Vacant makes a directory. It fails with fs.ErrExist when that holds anything.
+func Vacant(dir string) error {
+	if err := durable.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("directory %s is not empty: %w", dir, fs.ErrExist)
+	}
+	return err
+}
+
 // Visit is called with packed records of a column family, in key order. It must
 // not keep the slice. For a column family without records it is called once,
 // with nil.
@@ -94,7 +109,9 @@ type Kind interface {
 	// Name is how a user names the kind.
 	Name() string
 
-	// Create starts a new database in a directory that is absent or empty.
+	// Create starts a new database in a directory that is absent or empty. It
+	// fails with fs.ErrExist, and changes nothing, when the directory holds
+	// anything.
 	Create(dir string, spec Spec) (Sink, error)
 
 	// Read visits all records of a database that nobody has open. It changes

@@ -44,13 +44,10 @@ func (Kind) Create(dir string, spec sink.Spec) (sink.Sink, error) {
 	if err := spec.CheckBytewise(); err != nil {
 		return nil, err
 	}
-	if err := durable.MkdirAll(dir, 0o755); err != nil {
+	if err := sink.Vacant(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, File)
-	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("create %s: %w", path, fs.ErrExist)
-	}
 	// What is not complete is worth nothing, so one sync at the end will do.
 	db, err := bbolt.Open(path, 0o644, &bbolt.Options{NoSync: true, NoGrowSync: true, FreelistType: bbolt.FreelistMapType})
 	if err != nil {

@@ -41,7 +41,7 @@ func (Kind) Name() string { return "jsonl" }
 
 // Create implements sink.Kind.
 func (Kind) Create(dir string, spec sink.Spec) (sink.Sink, error) {
-	if err := durable.MkdirAll(dir, 0o755); err != nil {
+	if err := sink.Vacant(dir); err != nil {
 		return nil, err
 	}
 	return &folder{dir: dir, spec: spec, loaded: make(map[string]bool)}, nil

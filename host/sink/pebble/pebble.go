@@ -57,7 +57,7 @@ func (Kind) Create(dir string, spec sink.Spec) (sink.Sink, error) {
 	if err := spec.CheckBytewise(); err != nil {
 		return nil, err
 	}
-	if err := durable.MkdirAll(dir, 0o755); err != nil {
+	if err := sink.Vacant(dir); err != nil {
 		return nil, err
 	}
 	s := &database{dir, spec}

@@ -1,0 +1,4 @@
+package host
+
+// KindOf is for tests of RocksDB as a kind of database.
+var KindOf = kindOf
