@@ -57,12 +57,20 @@ func (rocksKind) Create(dir string, spec sink.Spec) (sink.Sink, error) {
 	}
 	db, err := rocks.Create(dir, spec.Options, names)
 	if err != nil {
-		return nil, err
+		return nil, withoutRocksDB(err)
 	}
 	if err := sameOrder(spec, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return &rocksSink{db}, nil
+}
+
+// withoutRocksDB tells what to do where there is no RocksDB.
+func withoutRocksDB(err error) error {
+	if !errors.Is(err, rocks.ErrNoRocksDB) {
+		return err
+	}
+	return problem(CodeFailed, err, "use one that was built with cgo, or restore into another engine: 'rocksnap restore --engine'")
 }
 
 // sameOrder refuses a database that orders keys otherwise than the records are:
@@ -89,7 +97,7 @@ func sameOrder(spec sink.Spec, db *rocks.DB) error {
 func (rocksKind) Read(ctx context.Context, dir string, visit sink.Visit) error {
 	db, err := rocks.OpenOffline(dir)
 	if err != nil {
-		return err
+		return withoutRocksDB(err)
 	}
 	view, err := db.View()
 	if err != nil {

@@ -107,8 +107,8 @@ func (h *Host) checkChosen(ctx context.Context) error {
 
 func openDatabase(cfg *config.Config, s settings) (database, error) {
 	path := cfg.Database.Path
-	if s.borrowed != nil {
-		return borrow(path, s)
+	if s.lent != nil {
+		return s.lent.borrow(path)
 	}
 	var db database
 	var err error
@@ -123,27 +123,13 @@ func openDatabase(cfg *config.Config, s settings) (database, error) {
 	return db, nil
 }
 
-func borrow(path string, s settings) (database, error) {
-	lent, err := os.Stat(s.borrowed.Name())
-	if err != nil {
-		return nil, fmt.Errorf("borrow database: %w", err)
-	}
-	if named, err := os.Stat(path); err != nil || !os.SameFile(lent, named) {
-		return nil, problem(CodeUsage, fmt.Errorf("borrow database: %s was lent, [database] path is %s", s.borrowed.Name(), path),
-			"correct [database] path, or lend the database that it names")
-	}
-	db, err := rocks.Borrow(s.borrowed, path, s.families)
-	if err != nil {
-		return nil, err
-	}
-	return db, nil
-}
-
 // databaseProblem explains why a database could not be opened.
 func databaseProblem(path string, err error) error {
 	switch {
 	case errors.Is(err, rocks.ErrLocked):
 		return problem(CodeFenced, fmt.Errorf("open database: %w", err), "another process has it open; stop that one, or have it take the snapshot")
+	case errors.Is(err, rocks.ErrNoRocksDB):
+		return withoutRocksDB(fmt.Errorf("open database: %w", err))
 	case errors.Is(err, fs.ErrNotExist):
 		return problem(CodeFailed, fmt.Errorf("open database: no RocksDB database at %s", path), "correct [database] path, or make one with 'rocksnap db load'")
 	}

@@ -3,8 +3,6 @@ package host
 import (
 	"log/slog"
 
-	"github.com/linxGnu/grocksdb"
-
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
 )
@@ -14,18 +12,17 @@ type Option func(*settings)
 
 // settings is the sum of the options.
 type settings struct {
-	borrowed *grocksdb.DB
-	families []*grocksdb.ColumnFamilyHandle
-	offline  bool
-	reader   bool
-	writes   bool // snapshots are to be stored
-	native   map[string]func() abi.Strategy
-	wrap     func(abi.Session) abi.Session
-	store    blob.Store
-	log      *slog.Logger
-	report   func(Progress)
-	cache    string
-	state    string // folder; see WithStateDir
+	lent    *lent // nil unless the program has the database open
+	offline bool
+	reader  bool
+	writes  bool // snapshots are to be stored
+	native  map[string]func() abi.Strategy
+	wrap    func(abi.Session) abi.Session
+	store   blob.Store
+	log     *slog.Logger
+	report  func(Progress)
+	cache   string
+	state   string // folder; see WithStateDir
 }
 
 func newSettings(options []Option) settings {
@@ -34,15 +31,6 @@ func newSettings(options []Option) settings {
 		option(&s)
 	}
 	return s
-}
-
-// WithDB lends the host a RocksDB instance that the program has open at the
-// configuration's [database] path, with the handles of all its column families.
-// The host never closes it; close the host first. Until then the handles are
-// needed; that of a column family that the program drops, until snapshots that
-// began before are over.
-func WithDB(db *grocksdb.DB, families ...*grocksdb.ColumnFamilyHandle) Option {
-	return func(s *settings) { s.borrowed, s.families = db, families }
 }
 
 // Offline makes the host hold the database directory by RocksDB's own lock, but

@@ -25,7 +25,7 @@ func (w *restoration) scanPart(ctx context.Context, g *errgroup.Group, p *part, 
 	}
 	db, err := rocks.OpenOffline(dir)
 	if err != nil {
-		return err
+		return withoutRocksDB(err)
 	}
 	view, err := db.View()
 	if err != nil {

@@ -70,8 +70,7 @@ func (s *Site) open(options ...host.Option) *host.Host {
 	must(s.t, err, "find a folder for compiled modules")
 	options = append(options, host.WithModuleCache(compiled), host.WithSessionWrapper(s.wrap))
 	if s.db != nil {
-		db, families := s.db.Lend()
-		options = append(options, host.WithDB(db, families...))
+		options = append(options, lend(s.db))
 	}
 	if s.store != nil {
 		options = append(options, host.WithStore(s.store))

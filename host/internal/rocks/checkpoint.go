@@ -1,3 +1,5 @@
+//go:build cgo
+
 package rocks
 
 import (
@@ -12,25 +14,6 @@ import (
 	"syscall"
 
 	"github.com/rocksnap/rocksnap/host/internal/durable"
-)
-
-// ErrCrossDevice reports a checkpoint directory into which the database's files
-// cannot be hard-linked. RocksDB would copy all of them instead.
-var ErrCrossDevice = errors.New("not on the same file system")
-
-// ErrNeedsWrite reports a checkpoint that has to flush a WAL, which takes a
-// database that is open for writing.
-var ErrNeedsWrite = errors.New("flush needs the database open for writing")
-
-// Flush says what becomes of records that are only in memtables and the WAL when
-// a checkpoint is made.
-type Flush string
-
-// The choices.
-const (
-	FlushAuto   Flush = "auto"   // flush when the WAL is long or may be off
-	FlushAlways Flush = "always" // flush; the checkpoint needs no WAL
-	FlushNever  Flush = "never"  // the WAL travels with the checkpoint
 )
 
 // autoFlushBytes is the length of the WAL from which FlushAuto flushes: below,

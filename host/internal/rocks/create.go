@@ -1,3 +1,5 @@
+//go:build cgo
+
 package rocks
 
 import (
@@ -10,16 +12,6 @@ import (
 
 	"github.com/linxGnu/grocksdb"
 )
-
-// Creation describes a new database. Zero values leave RocksDB's defaults.
-type Creation struct {
-	Families         []string // column families beside "default"
-	Compression      string   // none, snappy, lz4 or zstd
-	BlobFiles        bool     // keep large values in blob files
-	MinBlobBytes     uint64   // least size of a value that goes into a blob file
-	WriteBufferBytes uint64   // size of a memtable
-	TableBytes       uint64   // target size of an SST
-}
 
 var compressions = map[string]grocksdb.CompressionType{
 	"none":   grocksdb.NoCompression,

@@ -1,3 +1,5 @@
+//go:build cgo
+
 // Package rocks owns RocksDB: it is the one room of this project that talks to
 // the library. A database is either open in this process, as a [DB] that is owned
 // or borrowed, or held closed, as an [Offline]; both give checkpoints and views,
@@ -17,10 +19,6 @@ import (
 	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
-// ErrLocked reports a database that another process, or another part of this
-// one, has open.
-var ErrLocked = errors.New("database is in use")
-
 // DB is a database that is open for reading and writing. Its methods are safe
 // for concurrent use.
 type DB struct {
@@ -28,12 +26,6 @@ type DB struct {
 	instance *instance
 	borrowed bool
 	lease    lease
-}
-
-// Options says how [Open] opens.
-type Options struct {
-	CreateIfMissing bool
-	Creation        Creation // for a database that is missing
 }
 
 // Open opens the database at path with all its column families and the options
@@ -116,14 +108,6 @@ func (db *DB) Empty() (bool, error) {
 		return false, fmt.Errorf("look for records in %s: %w", db.path, notLent(unlent[0]))
 	}
 	return true, nil
-}
-
-// LiveFile is an SST or blob file that RocksDB calls live.
-type LiveFile struct {
-	Name   string
-	Family string // name of the column family
-	Level  int    // -1 for blob files
-	Size   int64  // bytes
 }
 
 // Live lists the live files by RocksDB's own account, column family by column

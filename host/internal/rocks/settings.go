@@ -5,9 +5,7 @@ package rocks
 import "C"
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,18 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/linxGnu/grocksdb"
-
-	"github.com/rocksnap/rocksnap/abi"
-	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
-
-// ErrForeign reports a database that needs a comparator, merge operator or other
-// code that is not part of RocksDB: only the application that brings it can open
-// the database, and lend it with [Borrow].
-var ErrForeign = errors.New("needs code of its application")
-
-// ErrLayout reports a database that keeps files outside its directory.
-var ErrLayout = errors.New("database keeps files outside its directory")
 
 // cacheBytes is the size of the block cache, which is no stored option. Scans do
 // not fill it.
@@ -118,34 +105,4 @@ func textSettings(text string) (*settings, error) {
 	s.database.SetWalDir("")
 	s.database.SetDbLogDir("")
 	return s, nil
-}
-
-// OptionsText returns the newest OPTIONS file of a database directory, or ""
-// when it has none.
-func OptionsText(dir string) (string, error) {
-	name, err := newestOptions(dir)
-	if err != nil || name == "" {
-		return "", err
-	}
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	if errors.Is(err, fs.ErrNotExist) { // replaced meanwhile by a newer one
-		return OptionsText(dir)
-	}
-	return string(text), err
-}
-
-// newestOptions names the newest OPTIONS file of a directory, or returns "".
-func newestOptions(dir string) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
-	}
-	var newest string
-	var highest uint64
-	for _, e := range entries {
-		if kind, number, ok := version.FileKind(e.Name()); ok && kind == abi.KindOptions && number >= highest {
-			newest, highest = e.Name(), number
-		}
-	}
-	return newest, nil
 }

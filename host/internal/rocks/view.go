@@ -22,16 +22,6 @@ type View struct {
 	snapshot *C.rs_snapshot // nil where nothing can be written
 }
 
-// Family is a column family of a view.
-type Family struct {
-	ID         uint32
-	Name       string
-	Comparator string // name of the comparator
-	Bytewise   bool   // keys are ordered as unsigned bytes
-	Records    uint64 // estimated number of records
-	Bytes      uint64 // estimated bytes on disk
-}
-
 // bytewise is RocksDB's name for the order of unsigned bytes (util/comparator.cc).
 const bytewise = "leveldb.BytewiseComparator"
 
