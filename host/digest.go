@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +33,35 @@ func DigestDatabase(ctx context.Context, path string, workers int, report func(P
 	}
 	content, err := digestOf(ctx, db, workers, report)
 	return content, errors.Join(err, db.Close())
+}
+
+// DigestEngine computes the content digest of a database of any of the [Engines]
+// that no process has open, and changes nothing in it.
+func DigestEngine(ctx context.Context, engine, path string, workers int, report func(Progress)) (*Content, error) {
+	kind, err := kindOf(engine)
+	if err != nil {
+		return nil, fmt.Errorf("digest: %w", err)
+	}
+	if kind.Name() == RocksDB { // several ranges at the same time
+		return DigestDatabase(ctx, path, workers, report)
+	}
+	sums, tally := make(map[string]canonical.Sum), newTally("digest", 0, 0, report)
+	err = kind.Read(ctx, path, func(family string, packed []byte) error {
+		sum := sums[family]
+		err := sum.AddBlock(packed)
+		sums[family] = sum
+		tally.bytes(len(packed))
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, problem(CodeFailed, fmt.Errorf("digest: no database of %s at %s", kind.Name(), path), "name its directory, and its engine")
+	case errors.Is(err, abi.ECORRUPT):
+		return nil, problem(CodeDamaged, fmt.Errorf("digest: %w", err), "restore the snapshot again")
+	case err != nil:
+		return nil, fmt.Errorf("digest: %w", err)
+	}
+	return newContent(sums), nil
 }
 
 // Digest computes the content digest of the host's database at this instant.

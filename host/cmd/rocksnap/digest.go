@@ -11,7 +11,7 @@ import (
 )
 
 func (c *cli) digestVerb() *cobra.Command {
-	var db, snapshot string
+	var db, snapshot, engine string
 	cmd := verb("digest", "Compute a content digest", `Computes the content digest of a database, or of a snapshot. It is equal where
 the live records are equal, whatever files, strategy or engine hold them.
 Without a flag it is that of the configured database. Nothing is changed.
@@ -19,13 +19,17 @@ Without a flag it is that of the configured database. Nothing is changed.
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
 12 key, 20 damage found, 130 interrupted.`,
 		`  rocksnap digest --db data/db
+  rocksnap digest --db lines --engine jsonl
   rocksnap digest --snapshot latest`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			if db != "" && snapshot != "" {
 				return usage(cmd, "--db and --snapshot exclude each other")
 			}
+			if db == "" && cmd.Flags().Changed("engine") {
+				return usage(cmd, "--engine says what --db DIR is")
+			}
 			report, done := c.progress(false)
-			content, err := c.digest(cmd.Context(), db, snapshot, report)
+			content, err := c.digest(cmd.Context(), digestSource{db, engine, snapshot}, report)
 			done()
 			if err != nil {
 				return err
@@ -33,23 +37,27 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
 			return c.printContent(content)
 		})
 	cmd.Flags().StringVar(&db, "db", "", "`DIR` of a database that no process has open; needs no configuration")
+	cmd.Flags().StringVar(&engine, "engine", host.RocksDB, engineUsage)
 	cmd.Flags().StringVar(&snapshot, "snapshot", "", "`ID` of a snapshot, or latest")
 	return cmd
 }
 
-func (c *cli) digest(ctx context.Context, db, snapshot string, report func(host.Progress)) (*host.Content, error) {
-	if snapshot != "" {
+// digestSource is what a digest is of.
+type digestSource struct{ db, engine, snapshot string }
+
+func (c *cli) digest(ctx context.Context, of digestSource, report func(host.Progress)) (*host.Content, error) {
+	if of.snapshot != "" {
 		r, err := c.repository(ctx, report)
 		if err != nil {
 			return nil, err
 		}
-		return r.DigestSnapshot(ctx, snapshot)
+		return r.DigestSnapshot(ctx, of.snapshot)
 	}
-	path, err := c.database(db)
+	path, err := c.database(of.db)
 	if err != nil {
 		return nil, err
 	}
-	return host.DigestDatabase(ctx, path, digestWorkers, report)
+	return host.DigestEngine(ctx, of.engine, path, digestWorkers, report)
 }
 
 // digestWorkers bounds the ranges that are read at the same time: a few keep a

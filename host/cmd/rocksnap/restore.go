@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,38 +12,44 @@ import (
 )
 
 func (c *cli) restoreVerb() *cobra.Command {
-	var target string
+	o := host.RestoreOptions{}
 	cmd := verb("restore [ID|latest]", "Make a database of a snapshot", `Makes a database of a snapshot, by default the latest. The target must be absent
 or an empty directory, and neither within the repository or the database's
 folder nor around them; afterwards it is the complete database, or as it was.
 An ID may be cut to an unambiguous beginning. A restore that was broken off goes
 on where it was when it is repeated.
 
+With --engine the records go into another database than RocksDB: pebble has a
+folder for each column family, bbolt a bucket, and jsonl a file of JSON lines with
+keys and values in base64.
+
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 12 key, 20 damage found,
 30 plugin refused or failed, 130 interrupted.`,
 		`  rocksnap restore --target restored
-  rocksnap restore 019c2f6e --target /srv/orders`, cobra.MaximumNArgs(1),
+  rocksnap restore 019c2f6e --target /srv/orders
+  rocksnap restore --target lines --engine jsonl`, cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			if target == "" {
+			if o.Target == "" {
 				return usage(cmd, "--target DIR is missing")
 			}
-			ref := "latest"
-			if len(args) == 1 {
-				ref = args[0]
-			}
-			return c.restore(cmd, ref, target)
+			o.Snapshots = args
+			return c.restore(cmd, o)
 		})
-	cmd.Flags().StringVar(&target, "target", "", "`DIR` for the database, absent or empty")
+	cmd.Flags().StringVar(&o.Engine, "engine", host.RocksDB, engineUsage)
+	cmd.Flags().StringVar(&o.Target, "target", "", "`DIR` for the database, absent or empty")
 	cmd.ValidArgsFunction = c.snapshotIDs(1)
 	return cmd
 }
 
-func (c *cli) restore(cmd *cobra.Command, ref, target string) error {
+// engineUsage describes the flag that names an engine.
+var engineUsage = "`NAME` of what the database is for: " + strings.Join(host.Engines(), ", ")
+
+func (c *cli) restore(cmd *cobra.Command, o host.RestoreOptions) error {
 	cfg, err := config.Load(c.config)
 	if err != nil {
 		return err
 	}
-	if err := apart(cmd, cfg, target); err != nil {
+	if err := apart(cmd, cfg, o.Target); err != nil {
 		return err
 	}
 	report, done := c.progress(true)
@@ -50,7 +57,7 @@ func (c *cli) restore(cmd *cobra.Command, ref, target string) error {
 	if err != nil {
 		return err
 	}
-	restored, err := r.Restore(cmd.Context(), host.RestoreOptions{Snapshots: []string{ref}, Target: target})
+	restored, err := r.Restore(cmd.Context(), o)
 	done()
 	if err != nil {
 		return err
@@ -78,6 +85,7 @@ type restoreDocument struct {
 	Schema  string  `json:"schema"`
 	ID      string  `json:"id"`
 	Target  string  `json:"target"`
+	Engine  string  `json:"engine"`
 	Files   int     `json:"files"`
 	Bytes   int64   `json:"bytes"`
 	Resumed int64   `json:"bytes_resumed"` // beside bytes; an earlier attempt had fetched them
@@ -88,12 +96,15 @@ type restoreDocument struct {
 func (c *cli) printRestored(r *host.Restored) error {
 	if c.json {
 		return c.print(restoreDocument{
-			"rocksnap.restore/1", r.Snapshot.ID, r.Target, r.Files, r.Bytes, r.Resumed, milliseconds(r.Duration), r.Records,
+			"rocksnap.restore/1", r.Snapshot.ID, r.Target, r.Engine, r.Files, r.Bytes, r.Resumed, milliseconds(r.Duration), r.Records,
 		})
 	}
 	t := c.table()
 	t.row("snapshot", r.Snapshot.ID)
 	t.row("target", r.Target)
+	if r.Engine != host.RocksDB {
+		t.row("engine", r.Engine)
+	}
 	t.row("files", r.Files)
 	t.row("bytes", size(r.Bytes))
 	if r.Resumed > 0 {
