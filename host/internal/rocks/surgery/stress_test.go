@@ -1,0 +1,105 @@
+package surgery
+
+import (
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/linxGnu/grocksdb"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
+)
+
+// surgery is what a world is operated on with; a mutation puts a wrong step in
+// the place of a right one.
+type surgery struct {
+	subset func(*version.Set, Keep) (*version.Set, error)
+	merge  func([]Source) (*Merged, error)
+	spoil  func(w *world, dir string) // a database that is complete
+}
+
+var sound = surgery{subset: Subset, merge: Merge, spoil: func(*world, string) {}}
+
+// memoryDir makes a directory in memory, where there is such a place: RocksDB
+// syncs each of hundreds of files of a seed.
+func memoryDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "rocksnap-surgery-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// live makes the databases of a seed, cuts a range of keys out of them, joins the
+// parts, and goes on using the result. It compares the content after each step,
+// and reports how many sources had to be compacted.
+func live(t testing.TB, seed uint64, with surgery) (cured int) {
+	w := newWorld(require.New(t), seed, memoryDir(t))
+	defer w.options.Destroy()
+	for n, h := range w.shards {
+		w.fill(n, h)
+	}
+	cut := w.cuts(1 + w.rng.IntN(3))[0]
+	want, ranges := w.within(cut[0], cut[1]), make(map[string]version.Range)
+	for _, name := range w.families {
+		ranges[name] = groupRange(cut[0], cut[1])
+	}
+	var sources []Source
+	for _, h := range w.shards {
+		if h.lower >= cut[1] || h.upper <= cut[0] {
+			continue
+		}
+		part := w.cut(h, groupRange(cut[0], cut[1]), with.subset)
+		_, err := rocks.Trim(part.Dir, ranges, true)
+		w.NoError(err)
+		sources = append(sources, w.source(part.Dir))
+	}
+	m, cured := w.join(sources, with.merge)
+	dir := w.folder("merged")
+	w.NoError(os.Mkdir(dir, 0o700))
+	w.NoError(m.Write(dir, nil))
+	set, err := version.Read(dir)
+	w.NoError(err)
+	w.Equal(w.encoded(m.Set), w.encoded(set))
+	with.spoil(w, dir)
+	w.use(dir, want, cut)
+	return cured
+}
+
+// use goes on with a merged database.
+func (w *world) use(dir string, want model, cut [2]int) {
+	s := w.open(dir, w.families)
+	s.check(want, "opened")
+	s.change(want, cut[0], cut[1], 50)
+	s.check(want, "changed")
+	s.close()
+	s = w.open(dir, w.families)
+	s.check(want, "opened again")
+	s.change(want, cut[0], cut[1], 50)
+	for _, name := range w.families {
+		s.db.CompactRangeCF(s.families[name], grocksdb.Range{})
+	}
+	s.check(want, "compacted")
+	s.close()
+}
+
+func TestStress(t *testing.T) {
+	first, count := uint64(1), uint64(200)
+	if n, err := strconv.ParseUint(os.Getenv("ROCKSNAP_SEEDS"), 10, 64); err == nil {
+		count = n
+	}
+	if n, err := strconv.ParseUint(os.Getenv("ROCKSNAP_SEED"), 10, 64); err == nil {
+		first, count = n, 1
+	}
+	cured := 0
+	for seed := first; seed < first+count; seed++ {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { cured += live(t, seed, sound) })
+		if t.Failed() {
+			break
+		}
+	}
+	t.Logf("%d sources compacted", cured)
+}
