@@ -178,23 +178,44 @@ func (t owned) reachesOut() bool { return deletes(t.Smallest) || deletes(t.Large
 // in db/dbformat.h).
 func deletes(k version.Key) bool { return slices.Contains([]byte{0, 7, 15, 20}, k.Type) }
 
-// checkOrder makes sure of what RocksDB aborts over.
-func (m *merge) checkOrder() *Refusal {
+// checkParts makes sure that each source is in order by itself.
+func (m *merge) checkParts() *Refusal {
 	for _, f := range m.families {
-		levels := make(map[int][]owned)
-		for _, t := range f.tables() {
-			levels[t.Level] = append(levels[t.Level], t)
-		}
-		for level, tables := range levels {
-			inOrder := sorted
-			if level == 0 {
-				slices.SortFunc(tables, func(a, b owned) int { return newestFirst(a.Table, b.Table) })
-				inOrder = layered
+		for _, p := range f.parts {
+			alone := family{name: f.name, parts: []*part{p}}
+			if r := alone.checkOrder(); r != nil {
+				return r
 			}
-			for i := 1; i < len(tables); i++ {
-				if a, b := tables[i-1], tables[i]; !inOrder(a.Table, b.Table) {
-					return refuse(b.source, Order, "%s and %s of column family %q are out of order on level %d", a.Name(), b.Name(), f.name, level)
-				}
+		}
+	}
+	return nil
+}
+
+// checkWhole makes sure that all of them together are.
+func (m *merge) checkWhole() *Refusal {
+	for _, f := range m.families {
+		if r := f.checkOrder(); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// checkOrder makes sure of what RocksDB aborts over.
+func (f *family) checkOrder() *Refusal {
+	levels := make(map[int][]owned)
+	for _, t := range f.tables() {
+		levels[t.Level] = append(levels[t.Level], t)
+	}
+	for level, tables := range levels {
+		inOrder := sorted
+		if level == 0 {
+			slices.SortFunc(tables, func(a, b owned) int { return newestFirst(a.Table, b.Table) })
+			inOrder = layered
+		}
+		for i := 1; i < len(tables); i++ {
+			if a, b := tables[i-1], tables[i]; !inOrder(a.Table, b.Table) {
+				return refuse(b.source, Order, "%s and %s of column family %q are out of order on level %d", a.Name(), b.Name(), f.name, level)
 			}
 		}
 	}

@@ -48,8 +48,8 @@ func Merge(sources []Source) (*Merged, error) {
 	}
 	m := &merge{sources: sources}
 	return m.run(
-		m.checkSources, m.gather, m.checkFamilies, m.checkIdentities, m.checkBlobs, m.checkOverlaps,
-		m.assignIDs, m.placeAll, m.checkOrder, m.assignNumbers,
+		m.checkSources, m.gather, m.checkFamilies, m.checkIdentities, m.checkBlobs, m.checkParts, m.checkOverlaps,
+		m.assignIDs, m.placeAll, m.checkWhole, m.assignNumbers,
 	)
 }
 
