@@ -5,18 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
-	"slices"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/abi/canonical"
-	"github.com/rocksnap/rocksnap/host/internal/catalog"
-	"github.com/rocksnap/rocksnap/host/internal/durable"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/surgery"
 )
 
 // Restore makes a database of snapshots in a target, which must be absent or an
@@ -53,6 +47,7 @@ type restoration struct {
 	tally   *tally
 	wanted  wanted
 	views   []func() error // ends of what is open of native parts
+	linked  atomic.Int64   // bytes of objects that became files of the target
 	result  Restored
 }
 
@@ -86,28 +81,37 @@ func (r *Repository) restore(ctx context.Context, o RestoreOptions, parts []*par
 	return w.summary(target, time.Since(start)), nil
 }
 
-// survey decrypts the manifests and counts what they hold.
+// survey decrypts the manifests, decides what is taken of each, and counts that.
 func (w *restoration) survey() (files int, bytes int64, err error) {
 	for _, p := range w.parts {
 		if err := w.keys.reveal(p.Manifest); err != nil {
 			return 0, 0, err
 		}
-		files += p.Files
 	}
-	err = w.choose()
-	return files, w.expected(), err
+	if err := w.choose(); err != nil {
+		return 0, 0, err
+	}
+	for _, p := range w.parts {
+		for i := range p.Contents {
+			if size := w.expected(p, &p.Contents[i]); size > 0 {
+				files++
+				bytes += size
+			}
+		}
+	}
+	return files, bytes, nil
 }
 
 func (w *restoration) summary(target string, took time.Duration) *Restored {
 	done := w.result
+	done.Linked = w.linked.Load()
 	done.Snapshot, done.Target, done.Duration = w.parts[0].Manifest, target, took
 	done.Resumed = w.tally.done.BytesResumed
 	done.Bytes = w.tally.done.BytesDone - done.Resumed
 	for _, p := range w.parts {
 		done.Sources = append(done.Sources, p.Manifest)
-		done.Files += p.Files
 	}
-	done.Files -= done.Skipped
+	done.Files = w.tally.done.FilesDone
 	done.Engine = cmp.Or(w.options.Engine, RocksDB)
 	return &done
 }
@@ -118,6 +122,9 @@ func (w *restoration) make(ctx context.Context) error {
 	err := w.fill(ctx)
 	if err == nil && !w.options.forRocksDB() {
 		return nil
+	}
+	if err == nil {
+		err = w.shard()
 	}
 	if err == nil {
 		err = writeNote(w.staging.dir, w.parts[0].Manifest)
@@ -136,22 +143,47 @@ func (w *restoration) make(ctx context.Context) error {
 	return nil
 }
 
-// fill makes the database of the parts.
+// fill makes the database of the parts: of their files where that can be done,
+// and else of their records.
 func (w *restoration) fill(ctx context.Context) error {
-	native := true
-	for _, p := range w.parts {
-		switch p.Kind {
-		case catalog.KindNative:
-		case catalog.KindCanonical, catalog.KindCustom, catalog.KindEmpty:
-			native = false
-		default:
-			return fmt.Errorf("snapshot of unknown kind %q", p.Kind)
+	why := w.refusesFiles()
+	if why == "" && w.options.Method != ByRecords {
+		err := w.takeFiles(ctx)
+		if !isRefusal(err) {
+			w.result.Method = ByFiles
+			return err
 		}
+		why = err.Error()
+		w.log.Warn("files cannot be taken as they are, every record is read", "reason", why)
+		w.result.Fallback, w.result.Rewritten, w.result.Skipped = why, 0, 0
 	}
-	if native && w.parts[0].folder == "" {
+	if w.options.Method == ByFiles {
+		return problem(CodeFailed, fmt.Errorf("files cannot be taken as they are: %s", why), "leave --method out to have every record read")
+	}
+	w.result.Method = ByRecords
+	return w.restoreRecords(ctx)
+}
+
+func (w *restoration) takeFiles(ctx context.Context) error {
+	if len(w.parts) == 1 && w.parts[0].folder == "" {
 		return w.restoreNative(ctx, w.parts[0])
 	}
-	return w.restoreRecords(ctx)
+	return w.rescale(ctx)
+}
+
+// shard gives the database the space of file numbers that the configuration names,
+// for the blob files to come.
+func (w *restoration) shard() error {
+	n := w.config().Database.Shard
+	if n == 0 {
+		return nil
+	}
+	err := surgery.Shard(w.staging.dir, uint(n))
+	if errors.Is(err, surgery.ErrSharded) {
+		w.log.Warn("the restored database keeps its file numbers", "shard", n, "reason", err)
+		return nil
+	}
+	return err
 }
 
 // opens has RocksDB open a restored database with all its own checks on, without
@@ -166,89 +198,6 @@ func opens(dir string) error {
 		view.Close()
 	}
 	return errors.Join(err, db.Close())
-}
-
-// restoreNative fetches every file, CURRENT last: without it RocksDB takes the
-// directory for no database at all.
-func (w *restoration) restoreNative(ctx context.Context, p *part) error {
-	i := slices.IndexFunc(p.Contents, func(f File) bool { return f.Kind == abi.KindCurrent })
-	if i < 0 {
-		return fmt.Errorf("the manifest lists no CURRENT: %w", abi.ECORRUPT)
-	}
-	current := &p.Contents[i]
-	fetch := func(ctx context.Context, f *File) error {
-		if f == current || f.Kind == abi.KindStream { // a stream has a meaning for its strategy only
-			return nil
-		}
-		return w.fetch(ctx, p, f)
-	}
-	if err := w.fetchAll(ctx, p.Manifest, fetch); err != nil {
-		return err
-	}
-	if err := writeIdentity(w.staging.dir, w.staging.attempt.Identity); err != nil {
-		return err
-	}
-	return w.fetch(ctx, p, current)
-}
-
-// writeIdentity makes the directory a database of its own. RocksDB would do so
-// when it first opens it for writing, but a database at rest needs a name too.
-func writeIdentity(dir, identity string) error {
-	return durable.CreateFile(filepath.Join(dir, "IDENTITY"), 0o644, func(w io.Writer) error {
-		_, err := io.WriteString(w, identity+"\n")
-		return err
-	})
-}
-
-// fetchAll fetches the files as the snapshot's strategy wishes, if it may and
-// does, or else all in parallel.
-func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(context.Context, *File) error) error {
-	if r.steered(m) {
-		if done, err := r.steer(ctx, m, fetch); done || err != nil {
-			return unsteered(err, m.Strategy.Name)
-		}
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.workers)
-	for i := range m.Contents {
-		g.Go(func() error { return fetch(ctx, &m.Contents[i]) })
-	}
-	return g.Wait()
-}
-
-// fetch writes a file durably, and checks its digest while it does, unless an
-// earlier attempt did. The file gets its name last of all.
-func (w *restoration) fetch(ctx context.Context, p *part, f *File) error {
-	s, name := w.staging, p.path(f.Name)
-	if _, done := s.kept[name]; done {
-		return nil
-	}
-	body, err := w.source(ctx, f, w.tally)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	from, digest := io.Reader(body), func() string { return f.Digest }
-	if f.Stored > 0 { // that digest is of the encrypted bytes
-		plain := newMeter(body, nil)
-		from, digest = plain, plain.digest
-	}
-	incomplete := s.work(partsFolder, p.stem()+f.Name)
-	err = durable.CreateFile(incomplete, 0o644, func(w io.Writer) error {
-		_, err := io.Copy(w, from)
-		return err
-	})
-	if err == nil {
-		err = durable.Move(incomplete, filepath.Join(s.dir, name))
-	}
-	if err == nil {
-		err = s.journal.add(finished{File: name, Pieces: []piece{{name, f.Size, digest()}}})
-	}
-	if err != nil {
-		return err
-	}
-	w.tally.file()
-	return nil
 }
 
 // unreadable reports what a reader of the canonical format found in a file: it

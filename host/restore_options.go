@@ -83,6 +83,7 @@ type Restored struct {
 	Skipped   int           // files of the sources that hold nothing that was wanted
 	Bytes     int64         // read from the repository by this attempt
 	Local     int64         // bytes of files that came from a local checkpoint
+	Linked    int64         // bytes of files that are now of the repository and of the target
 	Resumed   int64         // bytes of files that an earlier attempt had fetched
 	Rewritten int64         // bytes of tables that were written anew instead of taken
 	Records   uint64        // loaded, for a canonical snapshot

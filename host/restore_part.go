@@ -13,6 +13,7 @@ import (
 type part struct {
 	*Manifest
 	folder string // of its files, within the staging directory; "" for the directory itself
+	dir    string // the same as a path, once a database is there
 }
 
 // path returns where a file of the part is, within the staging directory.

@@ -28,6 +28,9 @@ func (w *restoration) restoreRecords(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := w.proveApart(); err != nil {
+		return err
+	}
 	made := w.staging.work(newDatabase)
 	out, err := kind.Create(made, sink.Spec{Families: w.wanted.families, Options: w.parts[0].Options})
 	if err != nil {
@@ -44,7 +47,6 @@ func (w *restoration) restoreRecords(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.result.Method = ByRecords
 	return moveFiles(made, w.staging.dir)
 }
 
@@ -124,9 +126,7 @@ func (w *restoration) loadPart(ctx context.Context, g *errgroup.Group, p *part, 
 	for i := range p.Contents {
 		f := &p.Contents[i]
 		if w.wanted.ofFile(f) == nothing {
-			if f.Records > 0 {
-				w.result.Skipped++
-			}
+			w.result.Skipped++
 			continue
 		}
 		g.Go(func() error {

@@ -9,9 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/abi/canonical"
-	"github.com/rocksnap/rocksnap/abi/keygroup"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 	"github.com/rocksnap/rocksnap/host/sink"
 )
@@ -19,11 +17,10 @@ import (
 // scanPart fetches a native part, and starts to write its records into runs. These
 // are not in the journal: a later attempt scans the same files again.
 func (w *restoration) scanPart(ctx context.Context, g *errgroup.Group, p *part, out sink.Sink, r *runs) error {
-	dir, err := w.fetchNative(ctx, p)
-	if err != nil {
+	if err := w.fetchNative(ctx, p); err != nil {
 		return err
 	}
-	db, err := rocks.OpenOffline(dir)
+	db, err := rocks.OpenOffline(p.dir)
 	if err != nil {
 		return withoutRocksDB(err)
 	}
@@ -32,9 +29,6 @@ func (w *restoration) scanPart(ctx context.Context, g *errgroup.Group, p *part, 
 		return errors.Join(err, db.Close())
 	}
 	w.views = append(w.views, func() error { view.Close(); return db.Close() })
-	if err := w.proveDeclared(p, view); err != nil {
-		return err
-	}
 	for _, f := range view.Families() {
 		if w.wanted.family(f.Name) {
 			w.scanFamily(ctx, g, p, scanned{view, f}, out, r)
@@ -108,44 +102,4 @@ func (s scanned) read(ctx context.Context, run *runWriter, lower, upper []byte) 
 		}
 	}
 	return nil
-}
-
-// proveDeclared looks for records outside of the key groups that a part declares,
-// where these say which of its records are wanted: such records would be lost.
-func (w *restoration) proveDeclared(p *part, view *rocks.View) error {
-	if w.wanted.count == 0 || len(w.parts) == 1 && w.options.KeyGroups == nil {
-		return nil
-	}
-	declared := keygroup.Range{First: p.KeyGroups.First, Last: p.KeyGroups.Last}
-	lower, upper := declared.Bounds(p.KeyGroups.Count)
-	for _, f := range view.Families() {
-		if !w.wanted.family(f.Name) || !f.Bytewise {
-			continue
-		}
-		some, err := holds(view, f, nil, lower)
-		if err == nil && !some && upper != nil {
-			some, err = holds(view, f, upper, nil)
-		}
-		if err != nil {
-			return err
-		}
-		if some {
-			return fmt.Errorf("column family %q of snapshot %s holds keys outside of the key groups %s that it declares: %w", f.Name, p.ID, declared, abi.ECONFLICT)
-		}
-	}
-	return nil
-}
-
-// holds tells whether there is a record in a range of keys.
-func holds(view *rocks.View, f rocks.Family, lower, upper []byte) (bool, error) {
-	scan, err := view.Scan(f.ID, lower, upper)
-	if err != nil {
-		return false, err
-	}
-	defer scan.Close()
-	n, _, err := scan.Next(make([]byte, blockSize))
-	if errors.Is(err, abi.EBUF) {
-		return true, nil
-	}
-	return n > 0, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/rocksnap/rocksnap/abi/canonical"
 	"github.com/rocksnap/rocksnap/abi/keygroup"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/surgery"
 	"github.com/rocksnap/rocksnap/host/sink"
 )
 
@@ -100,23 +101,35 @@ func (w *restoration) chooseGroups() error {
 	return n.cover(sorted)
 }
 
-// countGroups sets the number of key groups, which must be that of all parts.
+// countGroups sets the number of key groups, which must be that of all parts. Where
+// none declares any it stays 0.
 func (w *restoration) countGroups() error {
 	first := w.parts[0]
 	for _, p := range w.parts {
 		switch {
 		case p.KeyGroups == nil && w.options.KeyGroups != nil:
 			return &Problem{CodeUsage, fmt.Errorf("snapshot %s declares no key groups", p.ID), "name a range of keys instead"}
-		case p.KeyGroups == nil && len(w.parts) > 1:
-			return &Problem{CodeUsage, fmt.Errorf("snapshot %s declares no key groups, so nothing shows that no key is in another one too", p.ID), "restore each of them by itself"}
+		case (p.KeyGroups == nil) != (first.KeyGroups == nil):
+			return fmt.Errorf("one of snapshots %s and %s declares no key groups", first.ID, p.ID)
 		case p.KeyGroups == nil:
-			return nil
+			continue
 		case p.KeyGroups.Count != first.KeyGroups.Count:
 			return fmt.Errorf("snapshot %s has %d key groups and %s has %d", first.ID, first.KeyGroups.Count, p.ID, p.KeyGroups.Count)
 		}
 	}
-	w.wanted.count = first.KeyGroups.Count
+	if first.KeyGroups != nil {
+		w.wanted.count = first.KeyGroups.Count
+	}
 	return nil
+}
+
+// proveApart refuses to read the records of several parts of which nothing says
+// that they hold different keys.
+func (w *restoration) proveApart() error {
+	if len(w.parts) < 2 || w.wanted.count > 0 {
+		return nil
+	}
+	return problem(CodeFailed, fmt.Errorf("snapshot %s declares no key groups, so nothing shows that no key is in another one too", w.parts[0].ID), "restore each of them by itself")
 }
 
 // cover demands that parts, sorted by their first key group, make up the groups.
@@ -187,19 +200,43 @@ func (n *wanted) ofGroups(held *catalog.KeyGroups) extent {
 	return everything
 }
 
-// expected returns about how many bytes of the parts are wanted.
-func (w *restoration) expected() (total int64) {
-	for _, p := range w.parts {
-		for i := range p.Contents {
-			f := &p.Contents[i]
-			if f.Kind != abi.KindCanonical || w.wanted.ofFile(f) == everything {
-				total += f.Size
-			} else if both, some := w.wanted.groupsOf(&catalog.KeyGroups{First: f.FirstGroup, Last: f.LastGroup}); some && w.wanted.family(f.Family) {
-				total += f.Size * int64(both.Last-both.First+1) / int64(f.LastGroup-f.FirstGroup+1)
-			}
+// expected returns about how many bytes of a file are wanted.
+func (w *restoration) expected(p *part, f *File) int64 {
+	n := &w.wanted
+	switch {
+	case f.Kind == abi.KindStream, n.ofGroups(p.KeyGroups) == nothing, f.Family != "" && !n.family(f.Family):
+		return 0
+	case f.Kind == abi.KindTable && f.LargestKey != nil && !touches(f, w.borders(p)):
+		return 0
+	case f.Kind == abi.KindCanonical && n.ofFile(f) == something:
+		held := &catalog.KeyGroups{First: f.FirstGroup, Last: f.LastGroup}
+		both, _ := n.groupsOf(held)
+		return f.Size * int64(both.Last-both.First+1) / int64(f.LastGroup-f.FirstGroup+1)
+	}
+	return f.Size
+}
+
+// touches says whether a table may hold keys of a range.
+func touches(f *File, r surgery.Range) bool {
+	return bytes.Compare(f.LargestKey, r.Lower) >= 0 && (r.Upper == nil || bytes.Compare(f.SmallestKey, r.Upper) < 0)
+}
+
+// borders returns the keys that a part may give to a database that is made of
+// files. One of several parts keeps to the key groups that it declares: a database
+// that was cut may still hold traces of what was cut off.
+func (w *restoration) borders(p *part) surgery.Range {
+	lower, upper := w.wanted.bounds(p)
+	if len(w.parts) > 1 && w.wanted.count > 0 {
+		groups, _ := w.wanted.groupsOf(p.KeyGroups)
+		from, to := groups.Bounds(w.wanted.count)
+		if bytes.Compare(from, lower) > 0 {
+			lower = from
+		}
+		if upper == nil || to != nil && bytes.Compare(to, upper) < 0 {
+			upper = to
 		}
 	}
-	return total
+	return surgery.Range{Lower: lower, Upper: upper}
 }
 
 // bounds returns the keys that are wanted of a part: from lower up to, but

@@ -15,6 +15,7 @@ import (
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/surgery"
 	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
@@ -25,6 +26,22 @@ func (c *cli) dbVerbs() *cobra.Command {
 Exit status: 0 ok, 1 failed, 2 usage, 11 locked, 130 interrupted.`,
 		`  rocksnap db load ./docs --db data/db
   rocksnap db stat --db data/db`, c.dbLoadVerb(), c.dbFillVerb(), c.dbStatVerb())
+}
+
+// place completes where db load and db fill write from the configuration, unless
+// --db says it.
+func (c *cli) place(d *destination) (string, error) {
+	if d.db != "" {
+		return d.db, nil
+	}
+	cfg, err := config.Load(c.config)
+	if err != nil {
+		return "", err
+	}
+	if d.shard == 0 {
+		d.shard = uint(cfg.Database.Shard)
+	}
+	return cfg.Database.Path, nil
 }
 
 // database returns the folder that --db names, or else the configured one.
@@ -45,6 +62,7 @@ type destination struct {
 	family   string
 	prefix   string
 	creation rocks.Creation
+	shard    uint // of a new database
 }
 
 func (d *destination) flags(f *pflag.FlagSet) {
@@ -53,6 +71,7 @@ func (d *destination) flags(f *pflag.FlagSet) {
 	f.StringVar(&d.prefix, "prefix", "", "`TEXT` before every key")
 	f.StringArrayVar(&d.creation.Families, "create-column-family", nil, "`NAME` of a column family of a new database; repeatable")
 	f.StringVar(&d.creation.Compression, "compression", "", "`CODEC` of a new database: none, snappy, lz4 or zstd")
+	f.UintVar(&d.shard, "shard", 0, "give a new database file numbers from `N` << 40 on")
 	f.BoolVar(&d.creation.BlobFiles, "blob-files", false, "have a new database keep its values in blob files")
 }
 
@@ -61,7 +80,7 @@ func (d *destination) refuseCreation(cmd *cobra.Command, path string) error {
 	if _, err := version.Read(path); err != nil {
 		return nil // there is none, or opening it tells what is wrong
 	}
-	for _, flag := range []string{"create-column-family", "compression", "blob-files"} {
+	for _, flag := range []string{"create-column-family", "compression", "shard", "blob-files"} {
 		if cmd.Flags().Changed(flag) {
 			return usage(cmd, "--%s is for a new database, and there is one at %s", flag, path)
 		}
@@ -86,14 +105,14 @@ type writer struct {
 // write opens the destination, has produce put records into it, and prints how
 // many there were. What was written before an error stays.
 func (c *cli) write(cmd *cobra.Command, d *destination, schema string, produce func(*writer) error) error {
-	path, err := c.database(d.db)
+	path, err := c.place(d)
 	if err != nil {
 		return err
 	}
 	if err := d.refuseCreation(cmd, path); err != nil {
 		return err
 	}
-	db, err := rocks.Open(path, rocks.Options{CreateIfMissing: true, Creation: d.creation})
+	db, err := d.open(path)
 	if err != nil {
 		return openProblem(path, err)
 	}
@@ -106,6 +125,20 @@ func (c *cli) write(cmd *cobra.Command, d *destination, schema string, produce f
 		return err
 	}
 	return c.printWritten(schema, path, w)
+}
+
+// open opens the database, and makes it when it is missing. File numbers are moved
+// while it is closed.
+func (d *destination) open(path string) (*rocks.DB, error) {
+	_, missing := version.Read(path)
+	db, err := rocks.Open(path, rocks.Options{CreateIfMissing: true, Creation: d.creation})
+	if err != nil || d.shard == 0 || !errors.Is(missing, fs.ErrNotExist) {
+		return db, err
+	}
+	if err := errors.Join(db.Close(), surgery.Shard(path, d.shard)); err != nil {
+		return nil, err
+	}
+	return rocks.Open(path, rocks.Options{})
 }
 
 // openProblem gives an error of opening a database its code and hint, as the host

@@ -12,37 +12,46 @@ import (
 )
 
 func (c *cli) restoreVerb() *cobra.Command {
-	o := host.RestoreOptions{}
-	cmd := verb("restore [ID|latest]", "Make a database of a snapshot", `Makes a database of a snapshot, by default the latest. The target must be absent
+	var f restoreFlags
+	cmd := verb("restore [ID|latest]", "Make a database of a snapshot, of a part, or of several", `Makes a database of a snapshot, by default the latest. The target must be absent
 or an empty directory, and neither within the repository or the database's
 folder nor around them; afterwards it is the complete database, or as it was.
 An ID may be cut to an unambiguous beginning. A restore that was broken off goes
 on where it was when it is repeated.
 
+With --key-groups, --column-family, --key-prefix, --from-key or --to-key only a
+part is restored: files that hold nothing of it are not even fetched. With more
+than one --snapshot they become one database, which takes snapshots that hold
+different keys, as workers of one application do. NAME/ID is a snapshot of
+another database in the repository. Their files are taken as they are where that
+can be done; else every record is read, and the reason is told. Keys are text, or
+hexadecimal digits after 0x.
+
 With --engine the records go into another database than RocksDB: pebble has a
-folder for each column family, bbolt a bucket, and jsonl a file of JSON lines with
-keys and values in base64.
+folder for each column family, bbolt a bucket, and jsonl a file of JSON lines
+with keys and values in base64.
+
+--link shares the files of a repository in a directory with the target instead of
+copying them. It is quick, and no backup: damage to one is damage to both.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 12 key, 20 damage found,
 30 plugin refused or failed, 130 interrupted.`,
 		`  rocksnap restore --target restored
   rocksnap restore 019c2f6e --target /srv/orders
+  rocksnap restore --snapshot orders-0/latest --snapshot orders-1/latest \
+    --key-groups 0-31 --target /srv/orders-of-4
   rocksnap restore --target lines --engine jsonl`, cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
-			if o.Target == "" {
-				return usage(cmd, "--target DIR is missing")
+			o, err := f.options(cmd, args)
+			if err != nil {
+				return err
 			}
-			o.Snapshots = args
 			return c.restore(cmd, o)
 		})
-	cmd.Flags().StringVar(&o.Engine, "engine", host.RocksDB, engineUsage)
-	cmd.Flags().StringVar(&o.Target, "target", "", "`DIR` for the database, absent or empty")
+	f.register(cmd)
 	cmd.ValidArgsFunction = c.snapshotIDs(1)
 	return cmd
 }
-
-// engineUsage describes the flag that names an engine.
-var engineUsage = "`NAME` of what the database is for: " + strings.Join(host.Engines(), ", ")
 
 func (c *cli) restore(cmd *cobra.Command, o host.RestoreOptions) error {
 	cfg, err := config.Load(c.config)
@@ -65,6 +74,9 @@ func (c *cli) restore(cmd *cobra.Command, o host.RestoreOptions) error {
 	return c.printRestored(restored)
 }
 
+// engineUsage describes the flag that names an engine.
+var engineUsage = "`NAME` of what the database is for: " + strings.Join(host.Engines(), ", ")
+
 // apart refuses a target that would be part of the database or the repository, or
 // they of it.
 func apart(cmd *cobra.Command, cfg *config.Config, target string) error {
@@ -82,36 +94,61 @@ func apart(cmd *cobra.Command, cfg *config.Config, target string) error {
 }
 
 type restoreDocument struct {
-	Schema  string  `json:"schema"`
-	ID      string  `json:"id"`
-	Target  string  `json:"target"`
-	Engine  string  `json:"engine"`
-	Files   int     `json:"files"`
-	Bytes   int64   `json:"bytes"`
-	Resumed int64   `json:"bytes_resumed"` // beside bytes; an earlier attempt had fetched them
-	TotalMs float64 `json:"total_ms"`
-	Records uint64  `json:"records"`
+	Schema    string   `json:"schema"`
+	ID        string   `json:"id"`
+	Snapshots []string `json:"snapshots"` // all of them, ID first
+	Target    string   `json:"target"`
+	Engine    string   `json:"engine"`
+	Method    string   `json:"method"`
+	Fallback  string   `json:"fallback,omitempty"` // why not by files
+	Files     int      `json:"files"`
+	Skipped   int      `json:"files_skipped"` // nothing wanted is in them
+	Bytes     int64    `json:"bytes"`
+	Resumed   int64    `json:"bytes_resumed"` // beside bytes; an earlier attempt had fetched them
+	Linked    int64    `json:"bytes_linked"`  // beside bytes; shared with the repository
+	Rewritten int64    `json:"bytes_rewritten"`
+	TotalMs   float64  `json:"total_ms"`
+	Records   uint64   `json:"records"`
 }
 
 func (c *cli) printRestored(r *host.Restored) error {
 	if c.json {
-		return c.print(restoreDocument{
-			"rocksnap.restore/1", r.Snapshot.ID, r.Target, r.Engine, r.Files, r.Bytes, r.Resumed, milliseconds(r.Duration), r.Records,
-		})
+		doc := restoreDocument{
+			Schema: "rocksnap.restore/1", ID: r.Snapshot.ID, Target: r.Target, Engine: r.Engine, Method: string(r.Method), Fallback: r.Fallback,
+			Files: r.Files, Skipped: r.Skipped, Bytes: r.Bytes, Resumed: r.Resumed, Linked: r.Linked, Rewritten: r.Rewritten,
+			TotalMs: milliseconds(r.Duration), Records: r.Records,
+		}
+		for _, m := range r.Sources {
+			doc.Snapshots = append(doc.Snapshots, m.ID)
+		}
+		return c.print(doc)
 	}
 	t := c.table()
-	t.row("snapshot", r.Snapshot.ID)
+	for _, m := range r.Sources {
+		t.row("snapshot", m.ID)
+	}
 	t.row("target", r.Target)
 	if r.Engine != host.RocksDB {
 		t.row("engine", r.Engine)
 	}
 	t.row("files", r.Files)
+	if r.Skipped > 0 {
+		t.row("not needed", fmt.Sprintf("%d files", r.Skipped))
+	}
 	t.row("bytes", size(r.Bytes))
-	if r.Resumed > 0 {
-		t.row("resumed", size(r.Resumed))
+	for _, row := range []struct {
+		name  string
+		bytes int64
+	}{{"resumed", r.Resumed}, {"linked", r.Linked}, {"rewritten", r.Rewritten}} {
+		if row.bytes > 0 {
+			t.row(row.name, size(row.bytes))
+		}
 	}
 	if r.Records > 0 {
 		t.row("records", r.Records)
+	}
+	if r.Fallback != "" {
+		t.row("by records", plain(r.Fallback))
 	}
 	t.row("time", fmt.Sprintf("%.1f ms%s", milliseconds(r.Duration), rate(r.Bytes, r.Duration)))
 	return t.flush()

@@ -24,3 +24,7 @@ var ErrCrossDevice = errors.New("not on the same file system")
 // ErrNeedsWrite reports a checkpoint that has to flush a WAL, which takes a
 // database that is open for writing.
 var ErrNeedsWrite = errors.New("flush needs the database open for writing")
+
+// ErrOutside reports a table that reaches over the range to which its database
+// was to be trimmed.
+var ErrOutside = errors.New("table reaches over the range")

@@ -1,3 +1,5 @@
+//go:build cgo
+
 package rocks
 
 // #include "shim.h"
@@ -15,10 +17,6 @@ import (
 	"github.com/rocksnap/rocksnap/host/internal/durable"
 	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
-
-// ErrOutside reports a table that reaches over the range to which its database
-// was to be trimmed.
-var ErrOutside = errors.New("table reaches over the range")
 
 // Trim deletes what lies outside ranges of keys from the closed database in dir;
 // column families that ranges does not name stay as they are. The WAL, if there

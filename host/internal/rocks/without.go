@@ -6,6 +6,8 @@
 // never called.
 package rocks
 
+import "github.com/rocksnap/rocksnap/host/internal/rocks/version"
+
 // Version returns "none": there is no RocksDB library.
 func Version() string { return "none" }
 
@@ -65,6 +67,9 @@ func (*DB) Flush() error { return ErrNoRocksDB }
 
 // CompactAll fails with [ErrNoRocksDB].
 func (*DB) CompactAll() error { return ErrNoRocksDB }
+
+// Trim fails with [ErrNoRocksDB].
+func Trim(string, map[string]version.Range, bool) (int64, error) { return 0, ErrNoRocksDB }
 
 // View would read a database at one sequence number.
 type View struct{}

@@ -1,0 +1,128 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/blob"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
+)
+
+// restoreNative fetches every file, CURRENT last: without it RocksDB takes the
+// directory for no database at all.
+func (w *restoration) restoreNative(ctx context.Context, p *part) error {
+	i := slices.IndexFunc(p.Contents, func(f File) bool { return f.Kind == abi.KindCurrent })
+	if i < 0 {
+		return fmt.Errorf("the manifest lists no CURRENT: %w", abi.ECORRUPT)
+	}
+	current := &p.Contents[i]
+	fetch := func(ctx context.Context, f *File) error {
+		if f == current || f.Kind == abi.KindStream { // a stream has a meaning for its strategy only
+			return nil
+		}
+		return w.fetch(ctx, p, f)
+	}
+	if err := w.fetchAll(ctx, p.Manifest, fetch); err != nil {
+		return err
+	}
+	if err := writeIdentity(w.staging.dir, w.staging.attempt.Identity); err != nil {
+		return err
+	}
+	return w.fetch(ctx, p, current)
+}
+
+// writeIdentity makes the directory a database of its own. RocksDB would do so
+// when it first opens it for writing, but a database at rest needs a name too.
+func writeIdentity(dir, identity string) error {
+	return durable.CreateFile(filepath.Join(dir, "IDENTITY"), 0o644, func(w io.Writer) error {
+		_, err := io.WriteString(w, identity+"\n")
+		return err
+	})
+}
+
+// fetchAll fetches the files as the snapshot's strategy wishes, if it may and
+// does, or else all in parallel.
+func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(context.Context, *File) error) error {
+	if r.steered(m) {
+		if done, err := r.steer(ctx, m, fetch); done || err != nil {
+			return unsteered(err, m.Strategy.Name)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.workers)
+	for i := range m.Contents {
+		g.Go(func() error { return fetch(ctx, &m.Contents[i]) })
+	}
+	return g.Wait()
+}
+
+// fetch writes a file durably, and checks its digest while it does, unless an
+// earlier attempt did. The file gets its name last of all.
+func (w *restoration) fetch(ctx context.Context, p *part, f *File) error {
+	s, name := w.staging, p.path(f.Name)
+	if _, done := s.kept[name]; done {
+		return nil
+	}
+	linked, err := w.link(ctx, f, filepath.Join(s.dir, name))
+	if linked || err != nil {
+		return err
+	}
+	body, err := w.source(ctx, f, w.tally)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	from, digest := io.Reader(body), func() string { return f.Digest }
+	if f.Stored > 0 { // that digest is of the encrypted bytes
+		plain := newMeter(body, nil)
+		from, digest = plain, plain.digest
+	}
+	incomplete := s.work(partsFolder, p.stem()+f.Name)
+	err = durable.CreateFile(incomplete, 0o644, func(w io.Writer) error {
+		_, err := io.Copy(w, from)
+		return err
+	})
+	if err == nil {
+		err = durable.Move(incomplete, filepath.Join(s.dir, name))
+	}
+	if err == nil {
+		err = s.journal.add(finished{File: name, Pieces: []piece{{name, f.Size, digest()}}})
+	}
+	if err != nil {
+		return err
+	}
+	w.tally.file()
+	return nil
+}
+
+// link gives the target the object itself instead of a copy, where that is wanted
+// and can be done. Nothing is read, so only the size is proven.
+func (w *restoration) link(ctx context.Context, f *File, path string) (bool, error) {
+	immutable := f.Kind == abi.KindTable || f.Kind == abi.KindBlob
+	if !w.options.Link || !immutable || f.Stored > 0 || f.Segment != nil {
+		return false, nil
+	}
+	if err := blob.Link(ctx, w.store, f.Object, path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return false, damaged(f, isMissing)
+		}
+		w.log.Debug("a file was copied, as it cannot be linked", "file", f.Name, "error", err)
+		return false, nil
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.Size() != f.Size {
+		err = damaged(f, fmt.Sprintf("has %d bytes instead of %d", info.Size(), f.Size))
+	}
+	w.linked.Add(f.Size)
+	w.tally.file()
+	return true, err
+}
