@@ -71,6 +71,12 @@ func (*DB) CompactAll() error { return ErrNoRocksDB }
 // Trim fails with [ErrNoRocksDB].
 func Trim(string, map[string]version.Range, bool) (int64, error) { return 0, ErrNoRocksDB }
 
+// DeleteRange fails with [ErrNoRocksDB].
+func (*DB) DeleteRange(_ string, _, _ []byte) error { return ErrNoRocksDB }
+
+// CompactRange fails with [ErrNoRocksDB].
+func (*DB) CompactRange(_ string, _, _ []byte) error { return ErrNoRocksDB }
+
 // View would read a database at one sequence number.
 type View struct{}
 

@@ -35,9 +35,13 @@ func (Kind) Read(ctx context.Context, dir string, visit sink.Visit) (err error) 
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	err = db.View(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
-			return readBucket(ctx, string(name), bucket, visit)
-		})
+		families, err := buckets(tx)
+		for _, family := range families {
+			if err == nil {
+				err = readBucket(ctx, tx, family, visit)
+			}
+		}
+		return err
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
@@ -50,15 +54,27 @@ func open(path string) (db *bbolt.DB, err error) {
 	return bbolt.Open(path, 0, &bbolt.Options{ReadOnly: true, Timeout: patience})
 }
 
-func readBucket(ctx context.Context, family string, bucket *bbolt.Bucket, visit sink.Visit) error {
+func buckets(tx *bbolt.Tx) (families []string, err error) {
+	defer orDamage(&err)()
+	err = tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+		families = append(families, string(name))
+		return nil
+	})
+	return families, err
+}
+
+func readBucket(ctx context.Context, tx *bbolt.Tx, family string, visit sink.Visit) error {
 	out := sink.NewBlocks(family, readBlock, visit)
-	records := bucket.Cursor()
-	key, value, err := step(records.First)
-	for ; key != nil && err == nil; key, value, err = step(records.Next) {
+	records, err := newCursor(tx, family)
+	if err != nil {
+		return err
+	}
+	there, err := records.step(records.First)
+	for ; there && err == nil; there, err = records.step(records.Next) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := out.Add(key, value); err != nil {
+		if err := out.Add(records.key, records.value); err != nil {
 			return err
 		}
 	}
@@ -68,11 +84,23 @@ func readBucket(ctx context.Context, family string, bucket *bbolt.Bucket, visit 
 	return out.Flush()
 }
 
-// step moves a cursor.
-func step(move func() (key, value []byte)) (key, value []byte, err error) {
+// cursor copies what it comes to: the file may turn out to end within a record.
+type cursor struct {
+	*bbolt.Cursor
+	key, value []byte
+}
+
+func newCursor(tx *bbolt.Tx, family string) (c *cursor, err error) {
 	defer orDamage(&err)()
-	key, value = move()
-	return key, value, nil
+	return &cursor{Cursor: tx.Bucket([]byte(family)).Cursor()}, nil
+}
+
+// step moves the cursor and tells whether there is a record.
+func (c *cursor) step(move func() (key, value []byte)) (there bool, err error) {
+	defer orDamage(&err)()
+	key, value := move()
+	c.key, c.value = append(c.key[:0], key...), append(c.value[:0], value...)
+	return key != nil, nil
 }
 
 // orDamage turns a panic into an error: bbolt checks nothing of what it maps into

@@ -33,9 +33,18 @@ const version = pebble.FormatMinSupported
 
 // options of every database, for writing.
 func options() *pebble.Options {
-	o := &pebble.Options{FormatMajorVersion: version, Logger: quiet{}, DisableWAL: true, DisableAutomaticCompactions: true}
+	o := &pebble.Options{
+		FormatMajorVersion: version, DisableWAL: true, DisableAutomaticCompactions: true,
+		Logger: quiet{}, EventListener: listener(),
+	}
 	o.EnsureDefaults()
 	return o
+}
+
+// listener leaves damage to the caller, who gets it as an error. Without one Pebble
+// would end the process.
+func listener() *pebble.EventListener {
+	return &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}}
 }
 
 // quiet drops what Pebble logs. It goes on to end the process when Pebble cannot
@@ -135,7 +144,7 @@ func (Kind) Read(ctx context.Context, dir string, visit sink.Visit) error {
 }
 
 func readFamily(ctx context.Context, dir, family string, visit sink.Visit) error {
-	db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}, ReadOnly: true, ErrorIfNotExists: true})
+	db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}, EventListener: listener(), ReadOnly: true, ErrorIfNotExists: true})
 	if err != nil {
 		return classify(err)
 	}
