@@ -178,7 +178,22 @@ func (w *restoration) plainAt(stored *objectAt) (io.ReaderAt, error) {
 	if size != f.Size {
 		return nil, damaged(f, fmt.Sprintf("holds %d bytes instead of %d", size, f.Size))
 	}
-	return plain, nil
+	return &plainReaderAt{plain, f}, nil
+}
+
+// plainReaderAt tells what became of a file that cannot be decrypted.
+type plainReaderAt struct {
+	from io.ReaderAt
+	file *File
+}
+
+// ReadAt implements io.ReaderAt.
+func (p *plainReaderAt) ReadAt(b []byte, at int64) (int, error) {
+	n, err := p.from.ReadAt(b, at)
+	if err != nil && err != io.EOF {
+		err = keyProblem("read "+p.file.Name, err)
+	}
+	return n, err
 }
 
 // span reads consecutive frames: in one request, unless they have to be decrypted.
