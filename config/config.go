@@ -35,6 +35,7 @@ type Config struct {
 	Database   Database
 	Repository Repository
 	Snapshot   Snapshot
+	Local      Local
 	Plugins    Plugins
 	Strategies map[string]Strategy // the tables of the file and the built-in strategies
 	Retention  Retention

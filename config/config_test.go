@@ -126,6 +126,7 @@ func TestEverything(t *testing.T) {
 		},
 	}, c.Repository)
 	assert.Equal(t, FlushNever, c.Snapshot.Flush)
+	assert.Equal(t, Local{Keep: 2}, c.Local)
 	assert.Equal(t, &KeyGroups{Count: 128, Range: KeyRange{32, 63}}, c.KeyGroups)
 	assert.Equal(t, Retention{
 		KeepLast: 7, KeepHourly: 24, KeepDaily: 14, KeepWeekly: 8, KeepMonthly: 12, KeepYearly: 3,
@@ -255,6 +256,7 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "/d/other", c.Database.Path)
 	assert.Equal(t, FlushNever, c.Snapshot.Flush)
+	assert.Equal(t, Local{Keep: 2}, c.Local)
 	assert.Equal(t, "incremental", c.Snapshot.Strategy)
 	assert.Equal(t, Transfer{Workers: 9, DownloadLimit: 1 << 20, Requests: 36, Memory: 1 << 30}, c.Repository.Transfer)
 	assert.Equal(t, Encryption{Recipients: []string{"age1a", "age1b"}}, c.Repository.Encryption)

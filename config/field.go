@@ -46,6 +46,7 @@ func (c *Config) fields() []field {
 		{dotted("snapshot.strategy"), &c.Snapshot.Strategy},
 		{dotted("snapshot.flush"), &c.Snapshot.Flush},
 		{dotted("snapshot.preupload"), &c.Snapshot.Preupload},
+		{dotted("local.keep"), &c.Local.Keep},
 		{dotted("plugins.memory"), &c.Plugins.Memory},
 		{dotted("plugins.keys"), &c.Plugins.Keys},
 		{dotted("plugins.require_signature"), &c.Plugins.RequireSignature},

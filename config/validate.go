@@ -52,6 +52,7 @@ func (l *loader) check() {
 	l.checkEncryption()
 	l.checkFolders()
 	l.checkFlush()
+	l.checkLocal()
 	l.checkRetention()
 	l.checkKeyGroups()
 	l.checkPlugins()

@@ -26,6 +26,7 @@ type capture struct {
 	options  string
 	files    []capturedFile // the index is the file id of the ABI
 	remove   func() error   // of the directory
+	keep     func(name string, note []byte) error
 }
 
 // capturedFile is a file as the guest sees it and as the manifest will list it;

@@ -84,6 +84,7 @@ func (h *Host) start(ctx context.Context, s settings) error {
 		return fmt.Errorf("take over as writer: %w", err)
 	}
 	h.writer = writer
+	h.tidyKept(h.config().Local.Keep, "", nil)
 	return nil
 }
 
@@ -156,7 +157,7 @@ func (h *Host) checkpoint(flush rocks.Flush, origin blobOrigin) (*capture, error
 	if err != nil {
 		return nil, errors.Join(err, dir.Remove())
 	}
-	c.remove = dir.Remove
+	c.remove, c.keep = dir.Remove, dir.Keep
 	return c, nil
 }
 

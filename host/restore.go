@@ -49,6 +49,9 @@ type restoration struct {
 	views   []func() error // ends of what is open of native parts
 	linked  atomic.Int64   // bytes of objects that became files of the target
 	result  Restored
+
+	local      map[string]localFile // on this machine, by place in the staging directory
+	localBytes atomic.Int64         // of those that were used
 }
 
 // restore makes a database of parts. Unless it is resumable, an attempt that
@@ -64,11 +67,15 @@ func (r *Repository) restore(ctx context.Context, o RestoreOptions, parts []*par
 	if err != nil {
 		return nil, err
 	}
-	if w.staging, err = claimStaging(target, w.attempt(), size); err != nil {
+	if resumable { // what the host restores for its own use is to prove the repository
+		w.findLocal()
+	}
+	room := size - w.linkable(filepath.Dir(target))
+	if w.staging, err = claimStaging(target, w.attempt(), room); err != nil {
 		return nil, err
 	}
 	w.tally = newTally("restore", size, files, r.report)
-	if err = w.resume(ctx, size); err == nil {
+	if err = w.resume(ctx, room); err == nil {
 		err = w.make(ctx)
 	}
 	if err == nil {
@@ -107,7 +114,8 @@ func (w *restoration) summary(target string, took time.Duration) *Restored {
 	done.Linked = w.linked.Load()
 	done.Snapshot, done.Target, done.Duration = w.parts[0].Manifest, target, took
 	done.Resumed = w.tally.done.BytesResumed
-	done.Bytes = w.tally.done.BytesDone - done.Resumed
+	done.Local = w.localBytes.Load()
+	done.Bytes = w.tally.done.BytesDone - done.Resumed - done.Local
 	for _, p := range w.parts {
 		done.Sources = append(done.Sources, p.Manifest)
 	}

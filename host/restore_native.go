@@ -66,14 +66,15 @@ func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(conte
 }
 
 // fetch writes a file durably, and checks its digest while it does, unless an
-// earlier attempt did. The file gets its name last of all.
+// earlier attempt did or this machine has it. The file gets its name last of all.
 func (w *restoration) fetch(ctx context.Context, p *part, f *File) error {
-	s, name := w.staging, p.path(f.Name)
-	if _, done := s.kept[name]; done {
+	if w.staging.has(p.path(f.Name)) {
 		return nil
 	}
-	linked, err := w.link(ctx, f, filepath.Join(s.dir, name))
-	if linked || err != nil {
+	if done, err := w.fromLocal(ctx, p, f); done || err != nil {
+		return err
+	}
+	if done, err := w.link(ctx, p, f); done || err != nil {
 		return err
 	}
 	body, err := w.source(ctx, f, w.tally)
@@ -86,31 +87,37 @@ func (w *restoration) fetch(ctx context.Context, p *part, f *File) error {
 		plain := newMeter(body, nil)
 		from, digest = plain, plain.digest
 	}
-	incomplete := s.work(partsFolder, p.stem()+f.Name)
+	incomplete := w.staging.work(partsFolder, p.stem()+f.Name)
 	err = durable.CreateFile(incomplete, 0o644, func(w io.Writer) error {
 		_, err := io.Copy(w, from)
 		return err
 	})
 	if err == nil {
-		err = durable.Move(incomplete, filepath.Join(s.dir, name))
+		err = w.place(p, f, incomplete, digest())
 	}
 	if err == nil {
-		err = s.journal.add(finished{File: name, Pieces: []piece{{name, f.Size, digest()}}})
+		w.tally.file()
 	}
-	if err != nil {
+	return err
+}
+
+// place gives a file that is complete its name, and enters it in the journal.
+func (w *restoration) place(p *part, f *File, complete, digest string) error {
+	s, name := w.staging, p.path(f.Name)
+	if err := durable.Move(complete, filepath.Join(s.dir, name)); err != nil {
 		return err
 	}
-	w.tally.file()
-	return nil
+	return s.journal.add(finished{File: name, Pieces: []piece{{name, f.Size, digest}}})
 }
 
 // link gives the target the object itself instead of a copy, where that is wanted
 // and can be done. Nothing is read, so only the size is proven.
-func (w *restoration) link(ctx context.Context, f *File, path string) (bool, error) {
+func (w *restoration) link(ctx context.Context, p *part, f *File) (bool, error) {
 	immutable := f.Kind == abi.KindTable || f.Kind == abi.KindBlob
 	if !w.options.Link || !immutable || f.Stored > 0 || f.Segment != nil {
 		return false, nil
 	}
+	path := filepath.Join(w.staging.dir, p.path(f.Name))
 	if err := blob.Link(ctx, w.store, f.Object, path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, damaged(f, isMissing)

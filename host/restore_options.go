@@ -26,10 +26,11 @@ type RestoreOptions struct {
 	Engine string        // that the database is for, one of [Engines]; "" for RocksDB
 	Method RestoreMethod // of a part, or of several; "" for files where that can be done
 
-	// Link gives the target the very files of a repository in a directory, or of a
-	// local checkpoint, where it lies on the same file system, instead of copies.
-	// What damages a file then damages both, so the repository is no longer a
-	// backup of the target. Files that cannot be linked are copied.
+	// Link gives the target the very files of a repository in a directory, where it
+	// lies on the same file system, instead of copies. What damages a file then
+	// damages both, so the repository is no longer a backup of the target. Files that
+	// cannot be linked are copied. Those of a local checkpoint, which is no backup,
+	// are linked in any case.
 	Link bool
 }
 

@@ -48,6 +48,7 @@ type session struct {
 	view    *rocks.View
 	options string // text of RocksDB's OPTIONS when the view was opened
 	ledger  ledger
+	digests plainDigests // of what is encrypted; see keptNote
 
 	committed map[string][]byte // state as of the latest snapshot
 	state     map[string][]byte // state as it will be committed; nil until changed

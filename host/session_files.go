@@ -182,7 +182,9 @@ func (s *session) store(ctx context.Context, entry *catalog.File, object string,
 	plain := newMeter(r, s.ledger.moved)
 	stored := plain
 	if s.host.keys.recipients != nil {
-		plain.hash = nil // nobody wants it
+		if s.capture == nil || s.savepoint || s.generation.cfg.Local.Keep == 0 {
+			plain.hash = nil // nobody wants it
+		}
 		encrypted, err := s.host.keys.encrypt(plain)
 		if err != nil {
 			return 0, err
@@ -193,6 +195,9 @@ func (s *session) store(ctx context.Context, entry *catalog.File, object string,
 	entry.Object, entry.Size, entry.Stored = object, plain.size, 0
 	if stored != plain {
 		entry.Stored = stored.size
+	}
+	if stored != plain && plain.hash != nil {
+		s.digests.add(object, plain.digest())
 	}
 	entry.Digest, entry.CRC32C = stored.digest(), stored.crc
 	return plain.crc, err

@@ -237,6 +237,7 @@ func (op *Operation) settle(m *Manifest, err error) {
 	ctx := context.WithoutCancel(s.ctx)
 	op.notify(ctx)
 	op.cancel()
+	op.keepLocal()
 	op.trial.end(op.verdict())
 	var leftovers []error
 	if op.strategy != nil {

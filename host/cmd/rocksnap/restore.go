@@ -106,6 +106,7 @@ type restoreDocument struct {
 	Bytes     int64    `json:"bytes"`
 	Resumed   int64    `json:"bytes_resumed"` // beside bytes; an earlier attempt had fetched them
 	Linked    int64    `json:"bytes_linked"`  // beside bytes; shared with the repository
+	Local     int64    `json:"bytes_local"`   // beside bytes; they were kept on this machine
 	Rewritten int64    `json:"bytes_rewritten"`
 	TotalMs   float64  `json:"total_ms"`
 	Records   uint64   `json:"records"`
@@ -115,7 +116,7 @@ func (c *cli) printRestored(r *host.Restored) error {
 	if c.json {
 		doc := restoreDocument{
 			Schema: "rocksnap.restore/1", ID: r.Snapshot.ID, Target: r.Target, Engine: r.Engine, Method: string(r.Method), Fallback: r.Fallback,
-			Files: r.Files, Skipped: r.Skipped, Bytes: r.Bytes, Resumed: r.Resumed, Linked: r.Linked, Rewritten: r.Rewritten,
+			Files: r.Files, Skipped: r.Skipped, Bytes: r.Bytes, Resumed: r.Resumed, Linked: r.Linked, Local: r.Local, Rewritten: r.Rewritten,
 			TotalMs: milliseconds(r.Duration), Records: r.Records,
 		}
 		for _, m := range r.Sources {
@@ -139,7 +140,7 @@ func (c *cli) printRestored(r *host.Restored) error {
 	for _, row := range []struct {
 		name  string
 		bytes int64
-	}{{"resumed", r.Resumed}, {"linked", r.Linked}, {"rewritten", r.Rewritten}} {
+	}{{"resumed", r.Resumed}, {"linked", r.Linked}, {"local", r.Local}, {"rewritten", r.Rewritten}} {
 		if row.bytes > 0 {
 			t.row(row.name, size(row.bytes))
 		}

@@ -1,0 +1,108 @@
+package rocks
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
+	"github.com/rocksnap/rocksnap/host/internal/durable"
+)
+
+const (
+	keptPrefix = "kept-"
+	keptNote   = "note" // beside the folder with the checkpoint's files
+)
+
+// Keep leaves the checkpoint on disk under a name, which is a UUID, with a note.
+// From then on [Sweep] leaves it alone and [ListKept] finds it. It is kept as a
+// whole and durably, or else the checkpoint is as before and has to be removed.
+func (c *CheckpointDir) Keep(name string, note []byte) error {
+	if !isKeptName(keptPrefix + name) {
+		return fmt.Errorf("keep checkpoint: %q is no UUID", name)
+	}
+	err := durable.CreateFile(filepath.Join(c.folder, keptNote), 0o600, func(w io.Writer) error {
+		_, err := w.Write(note)
+		return err
+	})
+	if err == nil {
+		err = durable.SyncDir(c.folder)
+	}
+	if err == nil {
+		kept := filepath.Join(filepath.Dir(c.folder), keptPrefix+name)
+		err = durable.Rename(c.folder, kept)
+		if err == nil || errors.Is(err, durable.ErrUnsynced) {
+			c.folder = kept // for Remove, should it come to that
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("keep checkpoint: %w", err)
+	}
+	return c.lock.Close()
+}
+
+// Kept is a checkpoint that was kept. Nothing locks it: who reads a file of it has
+// to expect that it is gone.
+type Kept struct {
+	Name   string // the one that it was given
+	Own    bool   // whether this user keeps it; others may have changed what they keep
+	folder string
+}
+
+// ListKept lists the checkpoints that are kept of the database at dbPath, which may
+// itself be gone, the greatest name first. UUIDs of version 7 sort by time.
+func ListKept(dbPath string) ([]Kept, error) {
+	var list []Kept
+	for _, staging := range []string{Staging(dbPath), innerStaging(dbPath)} {
+		entries, err := os.ReadDir(staging)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
+			return nil, fmt.Errorf("list kept checkpoints: %w", err)
+		}
+		for _, e := range entries {
+			if k := (Kept{Name: strings.TrimPrefix(e.Name(), keptPrefix), folder: filepath.Join(staging, e.Name())}); isKeptName(e.Name()) && k.look() {
+				list = append(list, k)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Kept) int { return strings.Compare(b.Name, a.Name) })
+	return list, nil
+}
+
+func isKeptName(name string) bool {
+	id, found := strings.CutPrefix(name, keptPrefix)
+	return found && len(id) == uuidLength && uuid.Validate(id) == nil
+}
+
+// look finds out whose the folder is, and whether it is one.
+func (k *Kept) look() bool {
+	var at unix.Stat_t
+	if unix.Lstat(k.folder, &at) != nil || at.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return false
+	}
+	k.Own = int(at.Uid) == os.Geteuid()
+	return true
+}
+
+// Path returns the directory that holds the checkpoint's files.
+func (k Kept) Path() string { return filepath.Join(k.folder, "files") }
+
+// Note returns the note. It fails with fs.ErrNotExist where there is none.
+func (k Kept) Note() ([]byte, error) { return os.ReadFile(filepath.Join(k.folder, keptNote)) }
+
+// Remove removes the checkpoint, and the folder of checkpoints when it was the last
+// one there. One that only somebody else may remove stays.
+func (k Kept) Remove() error {
+	err := durable.RemoveAll(k.folder)
+	if err != nil && !shut(err) {
+		return fmt.Errorf("remove kept checkpoint: %w", err)
+	}
+	_ = durable.Remove(filepath.Dir(k.folder)) // fails while there is another
+	return nil
+}
