@@ -256,7 +256,6 @@ func TestEnvironment(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "/d/other", c.Database.Path)
 	assert.Equal(t, FlushNever, c.Snapshot.Flush)
-	assert.Equal(t, Local{Keep: 2}, c.Local)
 	assert.Equal(t, "incremental", c.Snapshot.Strategy)
 	assert.Equal(t, Transfer{Workers: 9, DownloadLimit: 1 << 20, Requests: 36, Memory: 1 << 30}, c.Repository.Transfer)
 	assert.Equal(t, Encryption{Recipients: []string{"age1a", "age1b"}}, c.Repository.Encryption)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,12 @@ func victim(job []string) error {
 		return err
 	case "announced-restore":
 		return announcedRestore(ctx, cfg, job[3], job[4])
+	case "mute":
+		count, err := strconv.Atoi(job[3])
+		if err != nil {
+			return err
+		}
+		return mutes(ctx, cfg, job[1], count)
 	case "suspendable":
 		return suspendable(ctx, cfg, job[1], site{job[3], job[4]}, job[5])
 	case "snapshots":

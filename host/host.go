@@ -31,6 +31,7 @@ type Host struct {
 	*Repository
 	db        database
 	circuits  *circuits
+	heard     *heard
 	reloading sync.Mutex      // held by Reload
 	offline   bool            // the database cannot be flushed
 	writer    *catalog.Writer // nil when opened with ReadOnlyRepository
@@ -57,7 +58,7 @@ func Open(ctx context.Context, cfg *config.Config, options ...Option) (*Host, er
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Repository: r, circuits: newCircuits(r), offline: s.offline}
+	h := &Host{Repository: r, circuits: newCircuits(r), heard: newHeard(), offline: s.offline}
 	if h.db, err = openDatabase(cfg, s); err != nil {
 		return nil, err
 	}

@@ -106,15 +106,16 @@ type history struct {
 	snapshots []catalog.Summary // oldest first
 	keys      string            // names the recipients of what is stored now
 	sound     uint64            // slot after which every entry could be read
+	unread    map[uint64]bool   // slots of entries that could not be
 }
 
 // history reads what is committed.
 func (r *Repository) history(ctx context.Context) (history, error) {
-	h := history{keys: r.keys.id()}
+	h := history{keys: r.keys.id(), unread: make(map[uint64]bool)}
 	for s, err := range r.catalog.Snapshots(ctx) {
 		switch {
 		case errors.Is(err, catalog.ErrDamaged):
-			h.sound = s.Slot
+			h.sound, h.unread[s.Slot] = s.Slot, true
 		case err != nil:
 			return h, err
 		default:
@@ -169,8 +170,9 @@ func (h history) newest(lineage string) uint64 {
 	return 0
 }
 
-// drop forgets the snapshot in a slot.
+// drop forgets the snapshot in a slot, which cannot be read.
 func (h *history) drop(slot uint64) {
+	h.unread[slot] = true
 	h.snapshots = slices.DeleteFunc(h.snapshots, func(s catalog.Summary) bool { return s.Slot == slot })
 }
 

@@ -189,9 +189,13 @@ var localDamages = map[string]func(t *testing.T, file string, sound []byte){
 		changed[len(changed)/2] ^= 1
 		require.NoError(t, os.WriteFile(file, changed, 0o644))
 	},
-	"cut":    func(t *testing.T, file string, sound []byte) { require.NoError(t, os.Truncate(file, int64(len(sound)-1))) },
-	"longer": func(t *testing.T, file string, sound []byte) { require.NoError(t, os.Truncate(file, int64(len(sound)+1))) },
-	"gone":   func(t *testing.T, file string, _ []byte) { require.NoError(t, os.Remove(file)) },
+	"cut": func(t *testing.T, file string, sound []byte) {
+		require.NoError(t, os.Truncate(file, int64(len(sound)-1)))
+	},
+	"longer": func(t *testing.T, file string, sound []byte) {
+		require.NoError(t, os.Truncate(file, int64(len(sound)+1)))
+	},
+	"gone": func(t *testing.T, file string, _ []byte) { require.NoError(t, os.Remove(file)) },
 	"link": func(t *testing.T, file string, sound []byte) {
 		elsewhere := filepath.Join(t.TempDir(), "file")
 		require.NoError(t, errors.Join(os.Remove(file), os.WriteFile(elsewhere, sound, 0o644), os.Symlink(elsewhere, file)))
@@ -331,19 +335,20 @@ func TestKeepingFails(t *testing.T) {
 	path := shapes[0].make(t)
 	cfg := dbtest.Config(t, path, keepOne)
 	h := open(t, cfg, host.Offline())
+	failures := 0
 	for stop, failed := 1, true; failed; stop++ {
 		var mu sync.Mutex
-		seen := 0
+		seen := 0 // changes since it began
 		failed = false
 		end := durable.Intercept(func(op durable.Op, change func() error) error {
 			mu.Lock()
 			defer mu.Unlock()
-			keeping := strings.Contains(op.Path, "kept-") || filepath.Base(op.Path) == "note"
-			if seen > 0 || keeping {
+			if seen > 0 && strings.HasPrefix(op.Path, rocks.Staging(path)) || filepath.Base(op.Path) == "note" {
 				seen++
 			}
-			if keeping && seen == stop {
+			if seen == stop && !failed {
 				failed = true
+				failures++
 				return unix.EIO
 			}
 			return change()
@@ -359,6 +364,7 @@ func TestKeepingFails(t *testing.T) {
 		require.LessOrEqual(t, len(kept(t, path)), 2)
 		require.Less(t, stop, 30)
 	}
+	assert.GreaterOrEqual(t, failures, 5, "create, write and sync the note, rename, sync, remove the one before")
 	last, err := h.Snapshot(t.Context(), host.SnapshotOptions{})
 	require.NoError(t, err)
 	requireKept(t, path, last)

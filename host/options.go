@@ -43,7 +43,8 @@ func Offline() Option { return func(s *settings) { s.offline = true } }
 func ReadOnlyRepository() Option { return func(s *settings) { s.reader = true } }
 
 // WithStrategy registers a strategy that runs natively, without a sandbox, under
-// a name. open is called once for each snapshot.
+// a name. open is called once for each snapshot, and once more before it where the
+// strategy has to be told of earlier ones.
 func WithStrategy(name string, open func() abi.Strategy) Option {
 	return func(s *settings) { s.native[name] = open }
 }

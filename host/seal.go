@@ -53,6 +53,8 @@ func (s *session) provenance() *catalog.Manifest {
 			RocksDB:          rocks.Version(),
 			DatabaseIdentity: s.lineage.origin.database,
 			State:            s.committed,
+			Known:            s.news.known,
+			Deaf:             s.news.deaf,
 			Meta:             s.meta,
 		},
 	}

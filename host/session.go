@@ -50,6 +50,7 @@ type session struct {
 	ledger  ledger
 	digests plainDigests // of what is encrypted; see keptNote
 
+	news      news              // of earlier snapshots
 	committed map[string][]byte // state as of the latest snapshot
 	state     map[string][]byte // state as it will be committed; nil until changed
 	meta      map[string][]byte
@@ -91,6 +92,7 @@ func (s *session) learn() error {
 	if latest != nil {
 		s.committed = latest.State
 	}
+	s.gather(latest)
 	return nil
 }
 

@@ -137,7 +137,7 @@ func (op *Operation) prepare(ctx context.Context) error {
 	s := op.session
 	if !s.dry {
 		var err error
-		if s.run, err = op.host.writer.Begin(ctx, s.id); err != nil {
+		if s.run, err = op.host.writer.BeginBy(ctx, s.id, s.strategy); err != nil {
 			return fenced(err)
 		}
 	}
@@ -151,6 +151,7 @@ func (op *Operation) prepare(ctx context.Context) error {
 	if empty {
 		return s.captureEmpty()
 	}
+	op.catchUp(ctx)
 	if op.strategy, err = op.generation.start(ctx, s.strategy); err != nil {
 		return s.ended(err)
 	}
@@ -272,10 +273,7 @@ func (op *Operation) notify(ctx context.Context) {
 	if op.err == nil {
 		note = abi.Notification{Event: abi.EventComplete, Slot: op.manifest.Slot}
 	}
-	op.session.enter(ctx, abi.PhaseNotify)
-	if err := op.strategy.Notify(ctx, op.session, note); err != nil {
-		op.host.log.Warn("strategy failed on a notification", "strategy", op.session.strategy, "event", note.Event, "error", err)
-	}
+	op.host.heard.outcome(op.session, note, op.session.tell(ctx, op.strategy, note))
 }
 
 // Wait returns the committed manifest, or why there is none.

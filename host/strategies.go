@@ -132,12 +132,13 @@ func (n nativeInstance) Snapshot(ctx context.Context, s abi.Session) error {
 	return n.wrap(abi.PhaseSnapshot, n.strategy.Snapshot(ctx, s))
 }
 
-// Notify passes a notification on, where the type wants it.
+// Notify passes a notification on, where the type wants it; else [abi.ENOSYS].
 func (n nativeInstance) Notify(ctx context.Context, s abi.Session, note abi.Notification) error {
-	if notifier, ok := n.strategy.(abi.Notifier); ok {
-		return n.wrap(abi.PhaseNotify, notifier.Notify(ctx, s, note))
+	notifier, ok := n.strategy.(abi.Notifier)
+	if !ok {
+		return abi.ENOSYS
 	}
-	return nil
+	return n.wrap(abi.PhaseNotify, notifier.Notify(ctx, s, note))
 }
 
 // Restore steers a restore, where the type wants it; else [abi.ENOSYS].

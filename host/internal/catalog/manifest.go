@@ -82,6 +82,8 @@ type Detail struct {
 	ContentDigest    string            `json:"content_digest,omitempty"` // where it is known
 	Contents         []File            `json:"contents"`
 	State            map[string][]byte `json:"state,omitempty"`  // of the strategy
+	Known            []uint64          `json:"known,omitempty"`  // slots of earlier snapshots by the strategy which it was not told are gone
+	Deaf             bool              `json:"deaf,omitempty"`   // whether the strategy does not want to be told
 	Meta             map[string][]byte `json:"meta,omitempty"`   // given by the strategy and the application
 	Sealed           []byte            `json:"sealed,omitempty"` // the rest, encrypted; see Conceal
 }

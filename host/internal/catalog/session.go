@@ -16,8 +16,9 @@ import (
 // nothing that it stores, adopts, or may choose as base is pruned. Its methods are
 // safe for concurrent use.
 type Session struct {
-	writer *Writer
-	intent Intent
+	writer  *Writer
+	intent  Intent
+	adopted []Intent // those that can be read
 
 	mu     sync.Mutex
 	minted int
@@ -30,14 +31,19 @@ type Session struct {
 // came to no end. It fails with [ErrFenced] when the writer is stale, so that
 // nothing is uploaded in vain.
 func (w *Writer) Begin(ctx context.Context, id string) (*Session, error) {
-	s, err := w.begin(ctx, id)
+	return w.BeginBy(ctx, id, "")
+}
+
+// BeginBy is Begin for a session that runs the strategy of the given name.
+func (w *Writer) BeginBy(ctx context.Context, id, strategy string) (*Session, error) {
+	s, err := w.begin(ctx, id, strategy)
 	if err != nil {
 		return nil, fmt.Errorf("announce session: %w", err)
 	}
 	return s, nil
 }
 
-func (w *Writer) begin(ctx context.Context, id string) (*Session, error) {
+func (w *Writer) begin(ctx context.Context, id, strategy string) (*Session, error) {
 	if !isUUID(id) {
 		return nil, fmt.Errorf("%q is no UUID", id)
 	}
@@ -45,13 +51,13 @@ func (w *Writer) begin(ctx context.Context, id string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	adopts, err := w.enter(ctx, id)
+	adopted, err := w.enter(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{writer: w, intent: Intent{
-		Version: FormatVersion, Session: id, Epoch: w.epoch.Slot, Slot: slot, Adopts: adopts,
-		Created: time.Now().UTC(), Owner: w.epoch.Owner,
+	s := &Session{writer: w, adopted: adopted, intent: Intent{
+		Version: FormatVersion, Session: id, Epoch: w.epoch.Slot, Slot: slot, Adopts: adoptable(adopted),
+		Created: time.Now().UTC(), Owner: w.epoch.Owner, By: strategy,
 	}}
 	s.notes = notebook{store: w.catalog.store, prefix: notesPrefix(w.catalog.database) + id + "-", flushed: time.Now()}
 	data, err := sealDocument(&s.intent, &s.intent.Digest)
@@ -76,10 +82,9 @@ func (w *Writer) look(ctx context.Context) (slot uint64, err error) {
 }
 
 // enter marks a session of this writer as running, and lists those that can be
-// adopted: all that are not running, and what they have adopted themselves, as
-// their notes speak of that too. A session of an older epoch is over, as it can
+// adopted: all that are not running. A session of an older epoch is over, as it can
 // never commit. One of a newer epoch runs, and says that this writer is stale.
-func (w *Writer) enter(ctx context.Context, id string) (adopts []string, err error) {
+func (w *Writer) enter(ctx context.Context, id string) (adopted []Intent, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.running[id] {
@@ -93,14 +98,27 @@ func (w *Writer) enter(ctx context.Context, id string) (adopts []string, err err
 		case a.Epoch > w.epoch.Slot:
 			return nil, &FencedError{Epoch: w.epoch.Slot, Owner: w.epoch.Owner, ByEpoch: a.Epoch, By: a.Owner}
 		case !w.running[a.Session] && a.Session != id:
-			adopts = append(append(adopts, a.Session), a.Adopts...)
+			adopted = append(adopted, a.Intent)
 		}
 	}
 	w.running[id] = true
+	return adopted, nil
+}
+
+// adoptable lists sessions and what they have adopted themselves, as their notes
+// speak of that too.
+func adoptable(list []Intent) (adopts []string) {
+	for _, a := range list {
+		adopts = append(append(adopts, a.Session), a.Adopts...)
+	}
 	slices.Sort(adopts) // UUIDs of version 7 sort by time
 	adopts = slices.Compact(adopts)
-	return adopts[max(0, len(adopts)-maxAdopts):], nil
+	return adopts[max(0, len(adopts)-maxAdopts):]
 }
+
+// Adopted returns the intents of the sessions that had come to no end when this one
+// began: each was committed, or nothing will come of it.
+func (s *Session) Adopted() []Intent { return s.adopted }
 
 func (w *Writer) leave(id string) {
 	w.mu.Lock()

@@ -89,7 +89,7 @@ func (o *Outside) Run(ctx context.Context, p abi.Phase, s abi.Session, n abi.Not
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.broken != nil {
-		return fmt.Errorf("strategy %q: %s: %w after: %w", i.module.name, p, errGone, i.broken)
+		return fmt.Errorf("strategy %q: %s: %w after: %w", i.module.name, p, ErrGone, i.broken)
 	}
 	_, err := i.call(ctx, p, s, func(alive context.Context) ([]uint64, error) {
 		e, err := o.enter(alive, p, n)
@@ -100,11 +100,7 @@ func (o *Outside) Run(ctx context.Context, p abi.Phase, s abi.Session, n abi.Not
 
 // Notify enters the guest to tell it, as [Instance.Notify] does.
 func (o *Outside) Notify(ctx context.Context, s abi.Session, n abi.Notification) error {
-	err := o.Run(ctx, abi.PhaseNotify, s, n)
-	if errors.Is(err, abi.ENOSYS) || errors.Is(err, errGone) {
-		return nil
-	}
-	return err
+	return o.Run(ctx, abi.PhaseNotify, s, n)
 }
 
 // Close refuses every further call, and gives the memory back to the budget. It

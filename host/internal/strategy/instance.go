@@ -59,8 +59,8 @@ func newInstance(m *Module) *Instance {
 	return i
 }
 
-// errGone says that there is no guest left to call.
-var errGone = errors.New("instance was given up")
+// ErrGone says that there is no guest left to call: it crashed or was killed before.
+var ErrGone = errors.New("instance was given up")
 
 // instanceKey finds the instance in the context of a host function.
 type instanceKey struct{}
@@ -105,15 +105,10 @@ func (i *Instance) Snapshot(ctx context.Context, s abi.Session) error {
 	return i.run(ctx, abi.PhaseSnapshot, s, "rocksnap_snapshot")
 }
 
-// Notify implements [abi.Notifier]. It does nothing for a module that does not
-// want to be notified, nor for an instance that was given up: its method has told
-// why, and it can hear nothing.
+// Notify implements [abi.Notifier]. It fails with [abi.ENOSYS] when the module does
+// not want to be notified, and with [ErrGone] when the instance can hear nothing.
 func (i *Instance) Notify(ctx context.Context, s abi.Session, n abi.Notification) error {
-	err := i.run(ctx, abi.PhaseNotify, s, "rocksnap_notify", uint64(n.Event), n.Slot)
-	if errors.Is(err, abi.ENOSYS) || errors.Is(err, errGone) {
-		return nil
-	}
-	return err
+	return i.run(ctx, abi.PhaseNotify, s, "rocksnap_notify", uint64(n.Event), n.Slot)
 }
 
 // Restore implements [abi.Restorer]. It fails with [abi.ENOSYS] when the module
@@ -149,7 +144,7 @@ func (i *Instance) run(ctx context.Context, p abi.Phase, s abi.Session, export s
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.broken != nil {
-		return fmt.Errorf("strategy %q: %s: %w after: %w", i.module.name, p, errGone, i.broken)
+		return fmt.Errorf("strategy %q: %s: %w after: %w", i.module.name, p, ErrGone, i.broken)
 	}
 	f := i.guest.ExportedFunction(export)
 	if f == nil {

@@ -73,7 +73,7 @@ func TestEndlessRecursionIsBounded(t *testing.T) {
 	require.ErrorIs(t, err, ErrCrashed)
 	assert.ErrorContains(t, err, "stack overflow")
 	assert.Less(t, resident(t, "VmRSS")-before, 512<<20)
-	assert.ErrorIs(t, i.Prepare(t.Context(), &double{}), errGone)
+	assert.ErrorIs(t, i.Prepare(t.Context(), &double{}), ErrGone)
 }
 
 // panickyScan is a session's scan that fails the host when it is closed for the
@@ -109,7 +109,7 @@ func TestHostPanicsAnywhere(t *testing.T) {
 		assert.NotErrorIs(t, err, ErrCrashed, name)
 		assert.ErrorContains(t, err, want)
 		assert.ErrorContains(t, err, "kill_test.go", "the stack")
-		assert.ErrorIs(t, i.Init(t.Context(), &double{}), errGone, name)
+		assert.ErrorIs(t, i.Init(t.Context(), &double{}), ErrGone, name)
 		assert.Zero(t, b.Used(), name)
 	}
 }
@@ -143,7 +143,7 @@ func TestEveryEndIsForGood(t *testing.T) {
 		d := &double{}
 		for _, p := range phases {
 			if err := enter(t.Context(), i, p, d); p != abi.PhaseNotify {
-				assert.ErrorIs(t, err, errGone, name)
+				assert.ErrorIs(t, err, ErrGone, name)
 			}
 		}
 		assert.Empty(t, d.trace, name)

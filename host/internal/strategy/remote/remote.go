@@ -87,8 +87,7 @@ func (i *Instance) Snapshot(ctx context.Context, s abi.Session) error {
 	return i.outside.Run(ctx, abi.PhaseSnapshot, s, abi.Notification{})
 }
 
-// Notify implements [abi.Notifier], and does nothing for an instance that cannot
-// hear, as that of package strategy.
+// Notify implements [abi.Notifier], and fails as an instance of package strategy.
 func (i *Instance) Notify(ctx context.Context, s abi.Session, n abi.Notification) error {
 	return i.outside.Notify(ctx, s, n)
 }

@@ -203,7 +203,7 @@ func TestDeadline(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.EqualError(t, err, `strategy "x": prepare: prepare exceeded 100ms`)
 		assert.ErrorContains(t, i.Init(t.Context(), &double{}), "given up")
-		assert.NoError(t, i.Notify(t.Context(), &double{}, abi.Notification{Event: abi.EventAborted}))
+		assert.ErrorIs(t, i.Notify(t.Context(), &double{}, abi.Notification{Event: abi.EventAborted}), strategy.ErrGone)
 	})
 	t.Run("process that does not listen", func(t *testing.T) {
 		i, err := launchAs(t.Context(), "deaf", "x", tiny{}.assemble(), options(short))
