@@ -189,4 +189,3 @@ func largestFile(t *testing.T, dir string) (path string) {
 	}))
 	return path
 }
-
