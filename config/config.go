@@ -39,7 +39,8 @@ type Config struct {
 	Plugins    Plugins
 	Strategies map[string]Strategy // the tables of the file and the built-in strategies
 	Retention  Retention
-	KeyGroups  *KeyGroups // nil when keys have no key-group prefix
+	KeyGroups  *KeyGroups        // nil when keys have no key-group prefix
+	Families   map[string]Family // the column families of which the file says something, by name
 
 	file    fs.FileInfo       // of the file that was read; nil without one
 	origins map[string]string // of the values that are not defaults and of the file's tables, by key

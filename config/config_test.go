@@ -128,6 +128,10 @@ func TestEverything(t *testing.T) {
 	assert.Equal(t, FlushNever, c.Snapshot.Flush)
 	assert.Equal(t, Local{Keep: 2}, c.Local)
 	assert.Equal(t, &KeyGroups{Count: 128, Range: KeyRange{32, 63}}, c.KeyGroups)
+	assert.Equal(t, map[string]Family{
+		"sessions":       {TTL: &TTL{Format: TTLRocksDB, Seconds: 3600}},
+		"by \"user\".id": {TTL: &TTL{Format: TTLMSPrefix, Seconds: 1<<31 - 1}},
+	}, c.Families)
 	assert.Equal(t, Retention{
 		KeepLast: 7, KeepHourly: 24, KeepDaily: 14, KeepWeekly: 8, KeepMonthly: 12, KeepYearly: 3,
 		KeepWithin: Duration(36 * time.Hour), KeepLabel: []string{"release", "env=prod"}, Grace: Duration(90 * time.Minute),
@@ -235,7 +239,7 @@ func TestLoadUnreadable(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	c, err := Parse("/d/rocksnap.toml", minimal("strategies.my-own = { module = \"m\" }"), []string{
+	c, err := Parse("/d/rocksnap.toml", minimal("strategies.my-own = { module = \"m\" }\ncolumn_families.my-own.ttl = { format = \"rocksdb\" }"), []string{
 		"HOME=/root",
 		"ROCKSNAP_CONFIG=x", "ROCKSNAP_PLUGIN_PATH=x", "ROCKSNAP_CACHE_DIR=x", "ROCKSNAP_TEST_SLOW=1",
 		"ROCKSNAP_DATABASE_PATH=other",
@@ -246,6 +250,7 @@ func TestEnvironment(t *testing.T) {
 		"ROCKSNAP_STRATEGIES_MY_OWN_ALLOW=upload, reuse",
 		"ROCKSNAP_STRATEGIES_INCREMENTAL_LIMITS_MEMORY=16777216",
 		"ROCKSNAP_KEYGROUPS_COUNT=16",
+		"ROCKSNAP_COLUMN_FAMILIES_MY_OWN_TTL_SECONDS=60",
 		"ROCKSNAP_REPOSITORY_URL=s3://acme/orders",
 		"ROCKSNAP_REPOSITORY_TRANSFER_DOWNLOAD_LIMIT=1MiB/s",
 		"ROCKSNAP_REPOSITORY_TRANSFER_MEMORY=1GiB",
@@ -263,6 +268,7 @@ func TestEnvironment(t *testing.T) {
 	assert.Equal(t, []string{"upload", "reuse"}, c.Strategies["my-own"].Allow)
 	assert.Equal(t, minMemory, c.Strategies["incremental"].Limits.Memory)
 	assert.Equal(t, KeyRange{0, 15}, c.KeyGroups.Range)
+	assert.Equal(t, &TTL{Format: TTLRocksDB, Seconds: 60}, c.Families["my-own"].TTL)
 	assert.Contains(t, c.Effective(), Setting{"snapshot.flush", `"never"`, "environment ROCKSNAP_SNAPSHOT_FLUSH"})
 }
 

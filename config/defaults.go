@@ -69,6 +69,7 @@ func (l *loader) complete() {
 		c.Repository.Name = filepath.Base(c.Database.Path)
 	}
 	l.completeKeyGroups()
+	l.completeFamilies()
 	c.Strategies = make(map[string]Strategy, len(l.strategies))
 	for name, s := range l.strategies {
 		l.completeStrategy(name, s)

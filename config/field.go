@@ -65,7 +65,7 @@ func (c *Config) fields() []field {
 			field{dotted("keygroups.count"), &c.KeyGroups.Count},
 			field{dotted("keygroups.range"), &c.KeyGroups.Range})
 	}
-	return fields
+	return append(fields, c.familyFields()...)
 }
 
 func (s *Strategy) fields(name string) []field {
@@ -101,7 +101,7 @@ func title(key toml.Key, isTable bool) string {
 // section returns how much of a key names the table that people would write it
 // under.
 func section(key toml.Key) int {
-	if key[0] == "strategies" {
+	if key[0] == "strategies" || key[0] == familyTables {
 		return 2
 	}
 	return 1

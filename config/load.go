@@ -181,12 +181,13 @@ func (l *loader) prepare(tree map[string]any) {
 	for name := range named {
 		l.strategies[name] = defaultStrategy(name)
 	}
+	l.prepareFamilies(tree)
 	l.schema = l.config.fields()
 	for _, name := range sortedKeys(l.strategies) {
 		l.schema = append(l.schema, l.strategies[name].fields(name)...)
 	}
 	l.index = make(map[string]field)
-	l.tables = make(map[string]bool)
+	l.tables = map[string]bool{familyTables: true} // without any it has no field
 	for _, f := range l.schema {
 		l.index[f.key.String()] = f
 		for n := 1; n < len(f.key); n++ {
@@ -269,6 +270,9 @@ func (l *loader) unknown(key toml.Key, value any) {
 func (l *loader) meant(key toml.Key) (toml.Key, string) {
 	table, name := key[:len(key)-1], key[len(key)-1]
 	siblings, elsewhere := l.names(table, name)
+	if len(table) == 0 && !slices.Contains(siblings, familyTables) {
+		siblings = append(siblings, familyTables)
+	}
 	if best := nearest(name, siblings); best != "" {
 		return append(table[:len(table):len(table)], best), didYouMean(best)
 	}
@@ -289,7 +293,7 @@ func (l *loader) names(table toml.Key, name string) (siblings []string, elsewher
 			if sibling := f.key[len(table)]; !slices.Contains(siblings, sibling) {
 				siblings = append(siblings, sibling)
 			}
-		} else if elsewhere == nil && f.key[0] != "strategies" && f.key[len(f.key)-1] == name {
+		} else if elsewhere == nil && section(f.key) == 1 && f.key[len(f.key)-1] == name {
 			elsewhere = f.key
 		}
 	}

@@ -55,6 +55,7 @@ func (l *loader) check() {
 	l.checkLocal()
 	l.checkRetention()
 	l.checkKeyGroups()
+	l.checkFamilies()
 	l.checkPlugins()
 	for _, name := range sortedKeys(l.strategies) {
 		l.checkStrategy(name, l.strategies[name])
