@@ -86,11 +86,13 @@ func create(path string, database *grocksdb.Options, names []string, families []
 	}
 	database.SetCreateIfMissing(true)
 	database.SetCreateIfMissingColumnFamilies(true)
-	db, handles, err := grocksdb.OpenDbColumnFamilies(database, path, names, families)
+	h := Expiry{}.horizon()
+	db, handles, err := h.open(database, path, names, families)
 	if err != nil {
+		h.close()
 		return nil, fmt.Errorf("create database %s: %w", path, classify(err))
 	}
-	return &DB{path: path, instance: newInstance(db, handles)}, nil
+	return &DB{path: path, instance: newInstance(db, handles), horizon: h}, nil
 }
 
 // vacant makes the directory at path and returns its absolute path. It fails

@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/linxGnu/grocksdb"
-
 	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
@@ -25,12 +23,14 @@ type DB struct {
 	path     string
 	instance *instance
 	borrowed bool
+	horizon  *horizon // nil when it is borrowed
 	lease    lease
 }
 
 // Open opens the database at path with all its column families and the options
 // that it was last opened with; it changes none of them, because RocksDB would
-// store the change. It fails with fs.ErrNotExist when there is no database,
+// store the change. Compactions drop what the expiry says, whatever a stored TTL
+// says. It fails with fs.ErrNotExist when there is no database,
 // [ErrLocked], [ErrForeign] or [ErrLayout].
 func Open(path string, o Options) (*DB, error) {
 	set, err := version.Read(path)
@@ -40,11 +40,11 @@ func Open(path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	return openWith(path, set, grocksdb.OpenDbColumnFamilies)
+	return openWith(path, set, o.Expiry, func(next opener) opener { return next })
 }
 
-// openWith opens a database that is there.
-func openWith(path string, set *version.Set, open opener) (*DB, error) {
+// openWith opens a database that is there. Tune may change the options before.
+func openWith(path string, set *version.Set, expiry Expiry, tune func(opener) opener) (*DB, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
@@ -52,11 +52,13 @@ func openWith(path string, set *version.Set, open opener) (*DB, error) {
 	if err := checkSettings(path); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	in, err := openInstance(path, set, open)
+	h := expiry.horizon()
+	in, err := openInstance(path, set, tune(h.open))
 	if err != nil {
+		h.close()
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	return &DB{path: path, instance: in}, nil
+	return &DB{path: path, instance: in, horizon: h}, nil
 }
 
 // Path returns the directory of the database.
@@ -85,6 +87,7 @@ func (db *DB) Close() error {
 	db.lease.close(func() {
 		if !db.borrowed {
 			db.instance.close()
+			db.horizon.close()
 		}
 	})
 	return nil

@@ -137,7 +137,7 @@ func TestOpenErrors(t *testing.T) {
 		assert.ErrorIs(t, err, fs.ErrExist)
 	})
 	t.Run("unknown compression", func(t *testing.T) {
-		_, err := Open(filepath.Join(t.TempDir(), "db"), Options{true, Creation{Compression: "lzma"}})
+		_, err := Open(filepath.Join(t.TempDir(), "db"), Options{CreateIfMissing: true, Creation: Creation{Compression: "lzma"}})
 		assert.ErrorContains(t, err, "lzma")
 	})
 	t.Run("corrupt MANIFEST", func(t *testing.T) {

@@ -5,8 +5,10 @@ import "C"
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/internal/expiry"
 )
 
 // Scan yields the records of a key range in key order. It serves one goroutine;
@@ -16,6 +18,9 @@ type Scan struct {
 	native  *C.rs_scan
 	release func()
 	block   C.rs_block
+	family  string
+	rule    *expiry.Rule // nil when nothing expires
+	now     time.Time
 }
 
 // Scan starts to read the records of a column family from lower, inclusive, to
@@ -40,7 +45,11 @@ func (v *View) Scan(family uint32, lower, upper []byte) (*Scan, error) {
 	low, lowLen := chars(lower)
 	high, highLen := chars(upper)
 	native := C.rs_scan_open(v.instance.native(), f.native, v.snapshot, low, lowLen, high, highLen, bounded)
-	return &Scan{native: native, release: v.lease.share()}, nil
+	s := &Scan{native: native, release: v.lease.share(), family: f.name, now: v.now}
+	if rule, expires := v.rules[f.name]; expires {
+		s.rule = &rule
+	}
+	return s, nil
 }
 
 // Next fills buf with whole records: u32 key length, u32 value length, key and
@@ -49,6 +58,23 @@ func (v *View) Scan(family uint32, lower, upper []byte) (*Scan, error) {
 // fails with [abi.EBUF] and [Scan.Need] tells its size. Damage to the database is
 // [abi.ECORRUPT].
 func (s *Scan) Next(buf []byte) (n, records int, err error) {
+	for {
+		n, records, err = s.next(buf)
+		if s.rule == nil || err != nil || n == 0 {
+			return n, records, err
+		}
+		live, left, err := s.rule.Live(buf[:n], s.now)
+		if err != nil {
+			return 0, 0, fmt.Errorf("read records of column family %q: %w", s.family, err)
+		}
+		if left > 0 {
+			return len(live), left, nil
+		}
+	}
+}
+
+// next is Next for all records, expired or not.
+func (s *Scan) next(buf []byte) (n, records int, err error) {
 	if s.native == nil {
 		return 0, 0, fmt.Errorf("read records: scan: %w", ErrClosed)
 	}

@@ -36,6 +36,11 @@ struct rocksdb_options_t {
 
 namespace {
 
+// root looks through the wrappers that an application may open a database with:
+// they show other values than are stored, as DBWithTTL does, and their iterators
+// lack what those of the database itself have.
+DB* root(rocksdb_t* db) { return db->rep->GetRootDB(); }
+
 ColumnFamilyHandle* family_of(rs_family* f) { return reinterpret_cast<ColumnFamilyHandle*>(f); }
 
 char* copy(const std::string& s) {
@@ -100,14 +105,14 @@ char* rs_check_options(const char* dir, char** wal_dir) {
 // rs_recover_to_tables makes an open leave no WAL that is still needed.
 void rs_recover_to_tables(rocksdb_options_t* database) { database->rep.avoid_flush_during_recovery = false; }
 
-rs_family* rs_default_family(rocksdb_t* db) { return reinterpret_cast<rs_family*>(db->rep->DefaultColumnFamily()); }
+rs_family* rs_default_family(rocksdb_t* db) { return reinterpret_cast<rs_family*>(root(db)->DefaultColumnFamily()); }
 
 rs_family* rs_family_of(rocksdb_column_family_handle_t* handle) { return reinterpret_cast<rs_family*>(handle->rep); }
 
 // rs_place returns the i-th of the directories that the options name for files of
 // a column family, or NULL behind the last.
 char* rs_place(rocksdb_t* db, rs_family* family, size_t i) {
-  const Options options = db->rep->GetOptions(family_of(family));
+  const Options options = root(db)->GetOptions(family_of(family));
   std::vector<std::string> places;
   if (!options.wal_dir.empty()) places.push_back(options.wal_dir);
   for (const auto& p : options.db_paths) places.push_back(p.path);
@@ -120,12 +125,12 @@ const char* rs_comparator(rs_family* family) { return family_of(family)->GetComp
 // rs_property returns NULL for a property that RocksDB does not know.
 char* rs_property(rocksdb_t* db, rs_family* family, const char* name) {
   std::string value;
-  return db->rep->GetProperty(family_of(family), name, &value) ? copy(value) : nullptr;
+  return root(db)->GetProperty(family_of(family), name, &value) ? copy(value) : nullptr;
 }
 
 size_t rs_live(rocksdb_t* db, rs_family* family, rs_file** files) {
   ColumnFamilyMetaData meta;
-  db->rep->GetColumnFamilyMetaData(family_of(family), &meta);
+  root(db)->GetColumnFamilyMetaData(family_of(family), &meta);
   std::vector<rs_file> all;
   for (const auto& level : meta.levels) {
     for (const auto& t : level.files) all.push_back(table_file(t, level.level));
@@ -146,10 +151,10 @@ void rs_live_free(rs_file* files, size_t count) {
   free(files);
 }
 
-char* rs_flush(rocksdb_t* db, rs_family* family) { return message(db->rep->Flush(FlushOptions(), family_of(family))); }
+char* rs_flush(rocksdb_t* db, rs_family* family) { return message(root(db)->Flush(FlushOptions(), family_of(family))); }
 
 char* rs_compact(rocksdb_t* db, rs_family* family) {
-  return message(db->rep->CompactRange(CompactRangeOptions(), family_of(family), nullptr, nullptr));
+  return message(root(db)->CompactRange(CompactRangeOptions(), family_of(family), nullptr, nullptr));
 }
 
 // rs_compact_range rewrites the tables of the last level too, but none that this
@@ -160,35 +165,35 @@ char* rs_compact_range(rocksdb_t* db, rs_family* family, const char* lower, size
   options.exclusive_manual_compaction = true;
   options.bottommost_level_compaction = BottommostLevelCompaction::kForceOptimized;
   const Slice low(lower, lower_len), high(upper, upper_len);
-  return message(db->rep->CompactRange(options, family_of(family), lower_len > 0 ? &low : nullptr, has_upper ? &high : nullptr));
+  return message(root(db)->CompactRange(options, family_of(family), lower_len > 0 ? &low : nullptr, has_upper ? &high : nullptr));
 }
 
 char* rs_delete_range(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
                       const char* upper, size_t upper_len, int logged) {
   WriteOptions options;
   options.disableWAL = !logged;
-  return message(db->rep->DeleteRange(options, family_of(family), Slice(lower, lower_len), Slice(upper, upper_len)));
+  return message(root(db)->DeleteRange(options, family_of(family), Slice(lower, lower_len), Slice(upper, upper_len)));
 }
 
 char* rs_put(rocksdb_t* db, rs_family* family, const char* packed, size_t len) {
   WriteBatch batch;
   Status s = unpack(packed, len, [&](const Slice& k, const Slice& v) { return batch.Put(family_of(family), k, v); });
-  if (s.ok()) s = db->rep->Write(WriteOptions(), &batch);
+  if (s.ok()) s = root(db)->Write(WriteOptions(), &batch);
   return message(s);
 }
 
 char* rs_ingest(rocksdb_t* db, rs_family* family, char** paths, size_t count) {
   IngestExternalFileOptions options;
   options.move_files = true;
-  return message(db->rep->IngestExternalFile(family_of(family), std::vector<std::string>(paths, paths + count), options));
+  return message(root(db)->IngestExternalFile(family_of(family), std::vector<std::string>(paths, paths + count), options));
 }
 
 rs_snapshot* rs_snapshot_take(rocksdb_t* db) {
-  return reinterpret_cast<rs_snapshot*>(const_cast<Snapshot*>(db->rep->GetSnapshot()));
+  return reinterpret_cast<rs_snapshot*>(const_cast<Snapshot*>(root(db)->GetSnapshot()));
 }
 
 void rs_snapshot_release(rocksdb_t* db, rs_snapshot* snapshot) {
-  db->rep->ReleaseSnapshot(reinterpret_cast<const Snapshot*>(snapshot));
+  root(db)->ReleaseSnapshot(reinterpret_cast<const Snapshot*>(snapshot));
 }
 
 // The iterator refers to the upper bound's memory for as long as it lives, so
@@ -214,7 +219,7 @@ rs_scan* rs_scan_open(rocksdb_t* db, rs_family* family, rs_snapshot* snapshot,
     scan->upper = scan->upper_bytes;
     options.iterate_upper_bound = &scan->upper;
   }
-  scan->it = db->rep->NewIterator(options, family_of(family));
+  scan->it = root(db)->NewIterator(options, family_of(family));
   if (lower_len > 0) {
     scan->it->Seek(Slice(lower, lower_len));
   } else {
@@ -255,7 +260,7 @@ struct rs_writer {
 };
 
 rs_writer* rs_writer_new(rocksdb_t* db, rs_family* family) {
-  return new rs_writer(db->rep->GetOptions(family_of(family)), family_of(family));
+  return new rs_writer(root(db)->GetOptions(family_of(family)), family_of(family));
 }
 
 char* rs_writer_open(rs_writer* writer, const char* path) { return message(writer->writer.Open(path)); }

@@ -21,6 +21,9 @@ typedef struct rs_snapshot rs_snapshot;  // a sequence number held for reading
 typedef struct rs_scan rs_scan;          // a batched iterator
 typedef struct rs_writer rs_writer;      // writes SST files, one after the other
 
+// Where a value has its time; see package expiry.
+enum { RS_TTL_NONE = 0, RS_TTL_ROCKSDB = 1, RS_TTL_MS_PREFIX = 2 };
+
 typedef struct {
   size_t bytes;    // filled
   size_t records;  // filled
@@ -40,6 +43,8 @@ typedef struct {
 char* rs_version(void);
 char* rs_check_options(const char* dir, char** wal_dir);
 void rs_recover_to_tables(rocksdb_options_t* database);
+
+void rs_expire(rocksdb_options_t* options, int format, uint64_t life, uintptr_t clock);
 
 rs_family* rs_default_family(rocksdb_t* db);
 rs_family* rs_family_of(rocksdb_column_family_handle_t* handle);

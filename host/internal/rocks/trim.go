@@ -57,7 +57,7 @@ func trim(dir string, before *version.Set, ranges map[string]version.Range, comp
 	if err != nil {
 		return nil, err
 	}
-	db, err := openWith(dir, before, openQuiet)
+	db, err := openWith(dir, before, Expiry{}, quiet)
 	if err != nil {
 		return nil, err
 	}
@@ -73,14 +73,16 @@ func trim(dir string, before *version.Set, ranges map[string]version.Range, comp
 	return version.Read(dir)
 }
 
-// openQuiet opens a database in which nothing is compacted unless it is asked
+// quiet has a database opened in which nothing is compacted unless it is asked
 // for. RocksDB stores these options; see restoreOptions.
-func openQuiet(database *grocksdb.Options, path string, names []string, families []*grocksdb.Options) (*grocksdb.DB, []*grocksdb.ColumnFamilyHandle, error) {
-	C.rs_recover_to_tables((*C.rocksdb_options_t)(pointer(database)))
-	for _, f := range families {
-		f.SetDisableAutoCompactions(true)
+func quiet(open opener) opener {
+	return func(database *grocksdb.Options, path string, names []string, families []*grocksdb.Options) (*grocksdb.DB, []*grocksdb.ColumnFamilyHandle, error) {
+		C.rs_recover_to_tables((*C.rocksdb_options_t)(pointer(database)))
+		for _, f := range families {
+			f.SetDisableAutoCompactions(true)
+		}
+		return open(database, path, names, families)
 	}
-	return grocksdb.OpenDbColumnFamilies(database, path, names, families)
 }
 
 // restoreOptions puts a text in the place of the OPTIONS that RocksDB has stored

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
+
+	"github.com/rocksnap/rocksnap/host/internal/expiry"
 )
 
 // View reads a database at one sequence number. It holds a lease until it is
@@ -16,6 +19,8 @@ type View struct {
 	lease    *lease // of the database, for scans
 	release  func()
 	families []Family
+	rules    expiry.Rules // by which the records expire that scans pass over
+	now      time.Time
 
 	mu       sync.RWMutex // against the end of the snapshot while a scan starts
 	closed   bool
@@ -36,12 +41,14 @@ func (db *DB) View() (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	drop := db.horizon.hold() // before the instant
 	in, snapshot, err := db.freeze()
 	if err != nil {
+		drop()
 		release()
 		return nil, fmt.Errorf("open view of %s: %w", db.path, err)
 	}
-	return newView(in, snapshot, &db.lease, release), nil
+	return newView(in, snapshot, &db.lease, func() { drop(); release() }), nil
 }
 
 // View opens a read view. The WAL is replayed in memory. It fails with
@@ -75,6 +82,14 @@ func newView(in *instance, snapshot *C.rs_snapshot, l *lease, release func()) *V
 
 // Families lists the column families by id. The caller must not change it.
 func (v *View) Families() []Family { return v.families }
+
+// Hide has the scans that begin from now on pass over records that have expired.
+// A record without a time then fails them with [abi.ECORRUPT].
+func (v *View) Hide(rules expiry.Rules, now time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.rules, v.now = rules, now
+}
 
 // Close ends the view. Scans that are open may go on.
 func (v *View) Close() {
