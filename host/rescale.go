@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 	"github.com/rocksnap/rocksnap/host/internal/durable"
@@ -129,14 +127,13 @@ func liveFiles(set *version.Set) map[string]bool {
 
 // fetchSome fetches some files of a part.
 func (w *restoration) fetchSome(ctx context.Context, p *part, some func(*File) bool) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(w.workers)
+	all := newParallel(ctx, w.workers)
 	for i := range p.Contents {
 		if f := &p.Contents[i]; some(f) {
-			g.Go(func() error { return w.fetch(ctx, p, f) })
+			all.run(func(ctx context.Context) error { return w.fetch(ctx, p, f) })
 		}
 	}
-	return g.Wait()
+	return all.wait()
 }
 
 // trim hides what a part holds beyond its keys, and empties its WAL. Of one of

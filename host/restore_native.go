@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/durable"
@@ -57,12 +55,11 @@ func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(conte
 			return unsteered(err, m.Strategy.Name)
 		}
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.workers)
+	all := newParallel(ctx, r.workers)
 	for i := range m.Contents {
-		g.Go(func() error { return fetch(ctx, &m.Contents[i]) })
+		all.run(func(ctx context.Context) error { return fetch(ctx, &m.Contents[i]) })
 	}
-	return g.Wait()
+	return all.wait()
 }
 
 // fetch writes a file durably, and checks its digest while it does, unless an

@@ -205,11 +205,9 @@ func (w *world) stored() []string {
 // that is given, and no object that none of them refers to.
 func (w *world) holds(want map[string]content) {
 	w.t.Helper()
-	ids := w.listed()
-	require.Len(w.t, ids, len(want))
+	w.lists(want)
 	referenced := make(map[string]bool)
-	for _, id := range ids {
-		require.Contains(w.t, want, id)
+	for id := range want {
 		require.Equal(w.t, want[id], contents(w.t, w.restore(id)))
 		m, err := w.repository().Find(w.t.Context(), id)
 		require.NoError(w.t, err)
@@ -220,6 +218,12 @@ func (w *world) holds(want map[string]content) {
 	for _, name := range w.stored() {
 		require.Contains(w.t, referenced, name)
 	}
+}
+
+// lists demands that just these snapshots are listed.
+func (w *world) lists(want map[string]content) {
+	w.t.Helper()
+	require.ElementsMatch(w.t, slices.Collect(maps.Keys(want)), w.listed())
 }
 
 // isClean demands that no snapshot has left anything beside the database.
