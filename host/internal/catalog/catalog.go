@@ -15,6 +15,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/rocksnap/rocksnap/host/blob"
 )
@@ -22,12 +23,13 @@ import (
 // Latest is the id under which Find returns the newest snapshot.
 const Latest = "latest"
 
-// Catalog is the entries of one database. It holds no state beyond the store,
-// and is safe for concurrent use.
+// Catalog is the entries of one database. It holds no state beyond the store
+// but what can never change there, and is safe for concurrent use.
 type Catalog struct {
 	store    blob.Store
 	database string
 	format   Format
+	decided  sync.Map // what became of groups, by name: *GroupOutcome
 }
 
 // Open opens the catalog of a database, which may be empty. It fails with
@@ -64,7 +66,7 @@ func (c *Catalog) Snapshots(ctx context.Context) iter.Seq2[Summary, error] {
 				if !yield(Summary{Slot: r.slot}, r.err) {
 					return
 				}
-			case r.entry.manifest != nil:
+			case r.entry.manifest != nil && r.entry.standing == counts:
 				if !yield(r.entry.manifest.Summary, nil) {
 					return
 				}
@@ -82,6 +84,12 @@ func (c *Catalog) Manifest(ctx context.Context, slot uint64) (*Manifest, error) 
 	}
 	if e.manifest == nil {
 		return nil, fmt.Errorf("read manifest: slot %d holds no snapshot: %w", slot, fs.ErrNotExist)
+	}
+	switch standing, err := c.standing(ctx, e); {
+	case err != nil:
+		return nil, fmt.Errorf("read manifest: %w", err)
+	case standing != counts:
+		return nil, fmt.Errorf("read manifest: group %s is not committed with slot %d: %w", e.manifest.Group, slot, fs.ErrNotExist)
 	}
 	return e.manifest, nil
 }
@@ -131,9 +139,12 @@ func (c *Catalog) newest(ctx context.Context) (slot uint64, err error) {
 			continue
 		}
 		e, err := c.readHead(ctx, p)
-		switch {
-		case err != nil:
+		if e, err = c.judged(ctx, e, err); err != nil {
 			return 0, err
+		}
+		switch {
+		case e.standing != counts:
+			continue
 		case e.manifest != nil && e.manifest.Copied:
 			return c.newestOfAll(ctx) // it may be older than others
 		case e.manifest != nil:

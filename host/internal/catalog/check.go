@@ -116,7 +116,8 @@ func (h *historian) read(ctx context.Context) func(context.Context, place) (*ent
 		if h.survey.declared.has(p.slot) {
 			return h.catalog.readHead(ctx, p)
 		}
-		return h.catalog.readWhole(ctx, p)
+		e, err := h.catalog.readWhole(ctx, p)
+		return h.catalog.judged(ctx, e, err)
 	}
 }
 
@@ -152,6 +153,9 @@ func (h *historian) weigh(r reading) (*Manifest, error) {
 	}
 	err := follows(h.before, r.entry, h.newest)
 	h.remember(r.entry)
+	if r.entry.standing != counts {
+		return nil, err
+	}
 	return r.entry.manifest, err
 }
 

@@ -60,6 +60,7 @@ type entry struct {
 	manifest *Manifest // nil unless it is one
 	epoch    *epoch    // nil unless it is one
 	removal  *removal  // nil unless it is one
+	standing standing  // of a manifest, as far as somebody has looked it up
 }
 
 // document is what every type of entry says.

@@ -45,6 +45,7 @@ type Summary struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Copied      bool              `json:"copied,omitempty"`    // taken elsewhere, and copied into this repository
 	Savepoint   bool              `json:"savepoint,omitempty"` // kept until it is removed by name; shares nothing
+	Group       string            `json:"group,omitempty"`     // NAME/ID of the group snapshot that it is part of; it counts once that is committed
 	Keys        string            `json:"keys,omitempty"`      // names the set of recipients that can decrypt it; "" when it is not encrypted
 }
 

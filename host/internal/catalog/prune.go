@@ -24,7 +24,8 @@ type PruneOptions struct {
 
 // Pruned is what prune did, or would do.
 type Pruned struct {
-	Verdicts []Verdict // on each snapshot, oldest first
+	Verdicts  []Verdict // on each snapshot, oldest first
+	Undecided []error   // groups that nobody can decide, because a document is damaged; what is theirs stays
 	Swept
 }
 
@@ -69,6 +70,10 @@ func (p *pruning) run(ctx context.Context) (err error) {
 	if p.now, err = p.catalog.clock(ctx, p.options.DryRun); err != nil {
 		return err
 	}
+	spent, err := p.concludeGroups(ctx)
+	if err != nil {
+		return err
+	}
 	if err := p.agree(ctx, p.remove); err != nil {
 		return err
 	}
@@ -85,7 +90,7 @@ func (p *pruning) run(ctx context.Context) (err error) {
 		return err
 	}
 	p.result.Swept, err = p.catalog.sweep(ctx, sweepOptions{
-		now: p.now, grace: p.options.Grace, dry: p.options.DryRun, declared: p.declared,
+		now: p.now, grace: p.options.Grace, dry: p.options.DryRun, declared: p.declared, strays: spent,
 	})
 	return err
 }
@@ -130,7 +135,7 @@ func (p *pruning) look(ctx context.Context) (err error) {
 			p.unsure = p.unsure && r.entry.removal == nil
 		case !errors.Is(r.err, ErrDamaged):
 			return r.err
-		case !p.declared.has(r.slot) && !slices.Contains(p.options.Remove, r.name):
+		case r.entry == nil && !p.declared.has(r.slot) && !slices.Contains(p.options.Remove, r.name):
 			p.unsure = true
 		}
 	}
@@ -184,11 +189,11 @@ func (p *pruning) judge() error {
 	for _, r := range p.survey.heads {
 		removal, removed := p.declared.find(r.slot)
 		stays := !removed || !removal.Final && p.pinned[r.slot]
-		if stays && r.entry != nil && r.entry.manifest != nil {
+		if stays && r.err == nil && r.entry.manifest != nil && r.entry.standing == counts {
 			list = append(list, r.entry.manifest.Summary)
 		}
 	}
-	p.result.Verdicts = p.options.Policy.Apply(list, p.reasons, p.now)
+	p.result.Verdicts = p.verdicts(list)
 	return p.removeByName()
 }
 
@@ -226,10 +231,11 @@ func (p *pruning) removeUnreadable(name string) bool {
 // ErrPinned reports a snapshot that is to be removed by name and is pinned.
 var ErrPinned = errors.New("pinned")
 
-// condemned lists the slots to be declared removed: the snapshots that go, and
-// with them the epochs and removals that later ones have replaced.
+// condemned lists the slots to be declared removed: the snapshots that go, those
+// that never came to count, and with them the epochs and removals that later ones
+// have replaced.
 func (p *pruning) condemned() []uint64 {
-	list := p.unreadable
+	list := append(p.unreadable, p.dropped()...)
 	for _, v := range p.result.Verdicts {
 		if !v.Keep {
 			list = append(list, v.Snapshot.Slot)

@@ -106,7 +106,7 @@ func (c *Catalog) survey(ctx context.Context) (*survey, error) {
 		if err != nil {
 			return nil, err
 		}
-		s := &survey{heads: slices.Collect(c.readAll(ctx, places, c.readHead))}
+		s := &survey{heads: slices.Collect(c.readAll(ctx, places, c.readJudged))}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -163,6 +163,12 @@ func (c *Catalog) readHead(ctx context.Context, p place) (*entry, error) {
 	}
 	e, err := decodeHead(data, p.size)
 	return c.settle(p, e, err)
+}
+
+// readJudged reads the head of an entry and looks up whether it counts.
+func (c *Catalog) readJudged(ctx context.Context, p place) (*entry, error) {
+	e, err := c.readHead(ctx, p)
+	return c.judged(ctx, e, err)
 }
 
 // readStart reads the first n bytes of an entry, or all of a shorter one.

@@ -28,7 +28,7 @@ func (w *world) start(name string, live func(*process)) {
 }
 
 func (w *world) process(name string, r *rand.Rand) *process {
-	return &process{world: w, name: name, random: r, walks: map[string]int{}, walked: map[string]int{}}
+	return &process{world: w, name: name, random: r, walks: map[string]int{}, walked: map[string]int{}, sent: map[string][]byte{}}
 }
 
 // alone runs a process while there is no other.

@@ -28,6 +28,10 @@ type model struct {
 	holds    map[*hold]bool       // that last
 	pins     map[string]*simPin   // of readers, by name
 	done     map[string]int       // what was reached, for the test to see that everything is
+
+	barrier  int                      // at which the members take their next group snapshot
+	plans    map[string]GroupPlan     // of groups that are not decided, by group
+	outcomes map[string]*GroupOutcome // by group
 }
 
 // book is the entries of a database.
@@ -60,9 +64,9 @@ type hold struct {
 func newModel(w *world) *model {
 	m := &model{
 		world: w, names: map[string][32]byte{}, born: map[string]int{}, books: map[string]*book{}, sessions: map[*simSession]bool{},
-		holds: map[*hold]bool{}, pins: map[string]*simPin{}, done: map[string]int{},
+		holds: map[*hold]bool{}, pins: map[string]*simPin{}, done: map[string]int{}, plans: map[string]GroupPlan{}, outcomes: map[string]*GroupOutcome{},
 	}
-	for _, database := range []string{"orders", "users"} {
+	for _, database := range simDatabases {
 		m.books[database] = &book{
 			log: map[uint64]*entry{}, body: map[uint64]*Manifest{},
 			refused: map[string]bool{}, attempts: map[string]bool{}, pinned: map[string]int{},
@@ -107,6 +111,10 @@ func (m *model) created(p *process, name string, body []byte) {
 		m.entered(b, slot, name, body)
 		return
 	}
+	if strings.HasPrefix(name, groupsPrefix) {
+		m.grouped(name, body)
+		return
+	}
 	sum := sha256.Sum256(body)
 	if before, taken := m.names[name]; taken && before != sum {
 		m.violated("name %s is used again for other bytes", name)
@@ -142,6 +150,7 @@ func (m *model) entered(b *book, slot uint64, name string, body []byte) {
 		b.epoch = slot
 	case e.removal != nil:
 		m.repeats(b, e.removal)
+		m.spares(b, e.removal)
 		b.removal = e
 	default:
 		m.committed(b, e)
@@ -179,7 +188,7 @@ func (m *model) committed(b *book, e *entry) {
 		if slot < e.slot && other.ID == s.ID && !b.declared(slot) {
 			m.violated("snapshot %s is committed twice, in slots %d and %d", s.ID, slot, e.slot)
 		}
-		based = based || slot < e.slot && other.ID == s.Base
+		based = based || slot < e.slot && other.ID == s.Base && m.counts(b, slot)
 	}
 	if !based {
 		m.violated("snapshot %s has a base that was never committed", s.ID)
@@ -209,6 +218,9 @@ func (m *model) deleted(p *process, name string) {
 			m.violated("%s deletes %s", p.name, name)
 		}
 		return
+	}
+	if strings.HasPrefix(name, groupsPrefix) {
+		m.ungrouped(p, name)
 	}
 	if strings.HasPrefix(name, "objects/") {
 		m.done["objects deleted"]++
@@ -268,12 +280,12 @@ func (m *model) compare() {
 		seen := map[uint64]bool{}
 		for s, err := range c.Snapshots(context.Background()) {
 			seen[s.Slot] = true
-			if err != nil || b.body[s.Slot] == nil || b.body[s.Slot].ID != s.ID || b.declared(s.Slot) {
+			if err != nil || b.body[s.Slot] == nil || b.body[s.Slot].ID != s.ID || b.declared(s.Slot) || !m.counts(b, s.Slot) {
 				m.violated("slot %d of %s is listed: %v", s.Slot, database, err)
 			}
 		}
 		for slot, s := range b.body {
-			if !b.declared(slot) && !seen[slot] {
+			if !b.declared(slot) && !seen[slot] && m.counts(b, slot) {
 				m.violated("snapshot %s in slot %d is not listed", s.ID, slot)
 			}
 		}
@@ -298,6 +310,9 @@ func (m *model) clean() {
 			if b.declared(slot) {
 				continue
 			}
+			if !m.counts(b, slot) {
+				m.violated("snapshot %s in slot %d of group %s, which has failed without it, is left over", s.ID, slot, s.Group)
+			}
 			m.complete(s)
 			for _, f := range s.Contents {
 				referenced[f.Object] = true
@@ -315,6 +330,8 @@ func (m *model) clean() {
 				m.done["entries left"]++
 			}
 		case strings.HasPrefix(info.Name, "objects/") && !referenced[info.Name]:
+			m.violated("%s is left over", info.Name)
+		case strings.HasPrefix(info.Name, groupsPrefix) && !strings.HasSuffix(info.Name, "/outcome"):
 			m.violated("%s is left over", info.Name)
 		case strings.Contains(info.Name, "/notes/"), strings.Contains(info.Name, "/intents/"), strings.Contains(info.Name, "/clock/"):
 			m.violated("%s is left over", info.Name)

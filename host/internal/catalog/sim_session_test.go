@@ -48,6 +48,7 @@ type simSession struct {
 	run      *Session
 	base     *Manifest
 	using    map[string]bool
+	group    string // that it is part of, or ""
 }
 
 func (s *simSession) alone(do func() error) error {
@@ -60,6 +61,10 @@ func (s *simSession) alone(do func() error) error {
 func (s *simSession) take() (err error) {
 	ctx := context.Background()
 	s.enter("session", s.id)
+	part, over, err := s.join(ctx)
+	if over || err != nil {
+		return err
+	}
 	err = s.alone(func() (err error) { s.run, err = s.writer.Begin(ctx, s.id); return err })
 	if err != nil {
 		return err
@@ -71,9 +76,12 @@ func (s *simSession) take() (err error) {
 	}
 	if err == nil {
 		s.model.books[s.database].attempts[m.ID] = true
-		err = s.alone(func() error { return s.run.Commit(ctx, m) })
+		err = s.alone(func() error { return s.publish(ctx, part, m) })
 		s.tell("%s: session %s: committed in %d: %v", s.name, s.id, m.Slot, err)
 		s.model.reported(s.process, m, err)
+	}
+	if err != nil && part != nil {
+		_, _ = part.Abort(ctx, err.Error())
 	}
 	if !s.process.dead && !errors.Is(err, blob.ErrUnknownOutcome) {
 		delete(s.model.sessions, s)

@@ -22,6 +22,7 @@ type spoiler struct {
 	hide func(p *process, prefix, after, name string) bool // leaves a name out of a list
 	stat func(p *process, name string) bool                // makes an object seem to be there
 	free func(p *process, name string) bool                // makes a create seem to succeed where the name is taken
+	read func(p *process, name string, r io.ReadCloser, err error) (io.ReadCloser, error)
 }
 
 func (p *process) Create(ctx context.Context, name string, r io.Reader) error {
@@ -40,6 +41,9 @@ func (p *process) Create(ctx context.Context, name string, r io.Reader) error {
 	case f == delay:
 		p.late = append(p.late, lateCreate{p, name, body})
 		return blob.ErrUnknownOutcome
+	}
+	if p.spoil.read != nil {
+		p.sent[name] = body
 	}
 	err = p.apply(name, body)
 	switch f {
@@ -73,7 +77,11 @@ func (p *process) Open(ctx context.Context, name string, offset, length int64) (
 			return nil, err
 		}
 	}
-	return p.disk.Open(ctx, name, offset, length)
+	r, err := p.disk.Open(ctx, name, offset, length)
+	if p.spoil.read != nil {
+		return p.spoil.read(p, name, r, err)
+	}
+	return r, err
 }
 
 // err is the error of a call that changes nothing.

@@ -18,8 +18,15 @@ import (
 	"github.com/rocksnap/rocksnap/host/blob/mem"
 )
 
+// simDatabases are those that a world may have.
+var simDatabases = []string{"orders", "stock", "users"}
+
 // simulate runs the world of a seed to its end, and everything is cleaned up.
 func simulate(t *testing.T, seed uint64, spoil spoiler) (w *world) {
+	return simulateThat(t, seed, spoil, (*world).populate)
+}
+
+func simulateThat(t *testing.T, seed uint64, spoil spoiler, populate func(*world)) (w *world) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		uuid.SetRand(random{rand.New(rand.NewPCG(seed, 2))})
@@ -28,7 +35,7 @@ func simulate(t *testing.T, seed uint64, spoil spoiler) (w *world) {
 		w.ahead = time.Duration(r.IntN(13)-6) * time.Hour
 		w.disk = mem.New(mem.WithClock(w.now))
 		w.model = newModel(w)
-		w.populate()
+		populate(w)
 		w.run()
 		if len(w.model.wrong) == 0 {
 			w.tidyUp()
@@ -76,7 +83,7 @@ func (w *world) tidyUp() {
 }
 
 func (w *world) databases() []string {
-	return slices.DeleteFunc([]string{"orders", "users"}, func(database string) bool { return w.model.books[database].last == 0 })
+	return slices.DeleteFunc(slices.Clone(simDatabases), func(database string) bool { return w.model.books[database].last == 0 })
 }
 
 // TestSimulation is the protocol against everything that may happen to it.

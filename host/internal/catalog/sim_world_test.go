@@ -89,8 +89,9 @@ type process struct {
 	frozen int  // the step until which it is suspended
 	lonely bool // nobody else is there, and every call passes
 
-	began int    // step at which its prune began
-	made  string // the last object that it created
+	began int               // step at which its prune began
+	made  string            // the last object that it created
+	sent  map[string][]byte // that it wanted to create, in a spoiled world
 
 	walks  map[string]int // lists that it began, by prefix
 	walked map[string]int // the step at which it began the last odd one

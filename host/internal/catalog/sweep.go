@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rocksnap/rocksnap/host/blob"
@@ -27,7 +26,8 @@ type sweepOptions struct {
 	now      time.Time // by the store's clock
 	grace    time.Duration
 	dry      bool
-	declared slots // of a dry run: what the prune would have declared removed in its catalog
+	declared slots    // of a dry run: what the prune would have declared removed in its catalog
+	strays   []string // documents of groups that mean nothing any more
 }
 
 // sweeper deletes objects that nothing refers to. It looks at all databases of the
@@ -47,8 +47,7 @@ type sweeper struct {
 	fate     map[string]fate      // of those that anybody refers to
 	sessions map[string]bool      // whose objects stay
 	dead     map[string]bool      // sessions whose intents go
-	entries  []string             // removed entries, to be deleted after the objects
-	strays   []string             // notes and pins that mean nothing any more
+	entries  []string             // removed entries, to be deleted after the objects; strays with them
 	result   Swept
 }
 
@@ -78,7 +77,7 @@ func (s *sweeper) run(ctx context.Context) error {
 		}
 		s.objects[info.Name] = info
 	}
-	catalogs, err := s.databases(ctx)
+	catalogs, err := s.catalog.siblings(ctx)
 	if err != nil {
 		return err
 	}
@@ -93,29 +92,6 @@ func (s *sweeper) run(ctx context.Context) error {
 		}
 	}
 	return s.finish(ctx, s.garbage())
-}
-
-// databases returns the catalog of every database in the repository.
-func (s *sweeper) databases(ctx context.Context) ([]*Catalog, error) {
-	list := []*Catalog{s.catalog}
-	after := ""
-	for {
-		next := ""
-		for info, err := range s.store.List(ctx, "db/", after) {
-			if err != nil {
-				return nil, fmt.Errorf("list databases: %w", err)
-			}
-			next, _, _ = strings.Cut(strings.TrimPrefix(info.Name, "db/"), "/")
-			break
-		}
-		if next == "" {
-			return list, nil
-		}
-		if next != s.catalog.database {
-			list = append(list, &Catalog{store: s.store, database: next, format: s.catalog.format})
-		}
-		after = "db/" + next + "0" // sorts right behind everything in "db/<next>/"
-	}
 }
 
 // begin reads what is removed from a database, and buries its dead.

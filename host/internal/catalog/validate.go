@@ -56,6 +56,8 @@ func (s *Summary) validate() error {
 		return errors.New("reason of a fallback is not UTF-8")
 	case s.Base != "" && !isUUID(s.Base):
 		return fmt.Errorf("base %q is no UUID", s.Base)
+	case s.Group != "" && CheckGroup(s.Group) != nil:
+		return fmt.Errorf("group %q is malformed", s.Group)
 	case s.Files < 0 || s.BytesFull < 0 || s.BytesNew < 0 || s.BytesReused < 0:
 		return errors.New("a count is negative")
 	}
