@@ -41,6 +41,7 @@ type Config struct {
 	Retention  Retention
 	KeyGroups  *KeyGroups        // nil when keys have no key-group prefix
 	Families   map[string]Family // the column families of which the file says something, by name
+	Group      *Group            // nil when the database takes no group snapshots
 
 	file    fs.FileInfo       // of the file that was read; nil without one
 	origins map[string]string // of the values that are not defaults and of the file's tables, by key

@@ -33,6 +33,7 @@ func defaults(path string) *Config {
 		Plugins:    Plugins{Memory: 1 << 30},
 		Retention:  Retention{Grace: Duration(time.Hour)},
 		KeyGroups:  &KeyGroups{},
+		Group:      defaultGroup(),
 	}
 }
 
@@ -70,6 +71,7 @@ func (l *loader) complete() {
 	}
 	l.completeKeyGroups()
 	l.completeFamilies()
+	l.completeGroup()
 	c.Strategies = make(map[string]Strategy, len(l.strategies))
 	for name, s := range l.strategies {
 		l.completeStrategy(name, s)

@@ -65,7 +65,7 @@ func (c *Config) fields() []field {
 			field{dotted("keygroups.count"), &c.KeyGroups.Count},
 			field{dotted("keygroups.range"), &c.KeyGroups.Range})
 	}
-	return append(fields, c.familyFields()...)
+	return slices.Concat(fields, c.familyFields(), c.groupFields())
 }
 
 func (s *Strategy) fields(name string) []field {

@@ -56,6 +56,7 @@ func (l *loader) check() {
 	l.checkRetention()
 	l.checkKeyGroups()
 	l.checkFamilies()
+	l.checkGroup()
 	l.checkPlugins()
 	for _, name := range sortedKeys(l.strategies) {
 		l.checkStrategy(name, l.strategies[name])

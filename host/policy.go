@@ -23,6 +23,9 @@ type instead struct{ strategy, reason string }
 // fault, such as a cancel or a failure of the store, is returned at once. All of
 // it happens on the configuration that it began on.
 func (h *Host) Snapshot(ctx context.Context, o SnapshotOptions) (*Manifest, error) {
+	if o.Group != "" && o.part == nil {
+		return h.snapshotInGroup(ctx, o)
+	}
 	g, err := h.strategies.take(nil)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)

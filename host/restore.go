@@ -25,6 +25,12 @@ func (r *Repository) Restore(ctx context.Context, o RestoreOptions) (*Restored, 
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if o.Group != "" {
+		var err error
+		if o.Snapshots, err = r.ofGroup(ctx, o.Group); err != nil {
+			return nil, err
+		}
+	}
 	parts, release, err := r.parts(ctx, o)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,6 +15,10 @@ type RestoreOptions struct {
 	// which none stands for as well. Of another database in the same repository it
 	// is NAME/ID. Several sources are merged; no key may be in two of them.
 	Snapshots []string
+
+	// Group stands for the snapshots of all members of a group snapshot: its id,
+	// NAME/ID of one of another group, or "latest". Snapshots is empty then.
+	Group string
 
 	Target string // a directory that is absent or empty
 
@@ -97,6 +102,8 @@ func (o *RestoreOptions) check() error {
 		return fmt.Errorf("restore: %w", err)
 	}
 	switch {
+	case o.Group != "" && len(o.Snapshots) > 0:
+		return problem(CodeUsage, errors.New("restore: a group and snapshots are named"), "name one or the other")
 	case o.Claim != ClaimAuto && o.Claim != Claimed && o.Claim != NotClaimed && o.Claim != Forked:
 		return problem(CodeUsage, fmt.Errorf("restore: claim mode %q is unknown", o.Claim), "it is claim, no-claim or fork")
 	case o.Method != "" && o.Method != ByFiles && o.Method != ByRecords:

@@ -22,8 +22,17 @@ type SnapshotOptions struct {
 	// other builds on, and that prune keeps until it is told its name.
 	Savepoint bool
 
-	instead    instead     // of which strategy, after what failure
-	generation *generation // nil for the current one
+	// Group makes the snapshot part of a group snapshot: it counts once every member
+	// of the configuration's group has taken one with the same id, which nobody has
+	// used before, and until then nobody sees it. When a member fails, or does not
+	// come in time, none of them counts. That they are of one consistent moment is
+	// the application's matter, such as a barrier in its streams.
+	Group string
+
+	part       *catalog.Membership // in the group; nil before it was joined
+	aborts     bool                // a failure of this attempt gives the group up
+	instead    instead             // of which strategy, after what failure
+	generation *generation         // nil for the current one
 }
 
 // Operation is a snapshot under way: its instant is captured.
@@ -37,6 +46,7 @@ type Operation struct {
 	release    func() // of the lease on the database
 	cancel     context.CancelFunc
 	prepared   time.Duration
+	rejoined   string // id of the snapshot that an earlier process has taken for the group; then there is no session
 
 	done     chan struct{}
 	manifest *Manifest
@@ -53,6 +63,9 @@ type Operation struct {
 func (h *Host) Begin(ctx context.Context, o SnapshotOptions) (*Operation, error) {
 	if h.writer == nil {
 		return nil, errors.New("snapshot: the host was opened without a writer")
+	}
+	if o.Group != "" && o.part == nil {
+		return h.beginInGroup(ctx, o)
 	}
 	op, err := h.begin(ctx, o, false)
 	if err != nil {
@@ -195,6 +208,11 @@ func (op *Operation) commit(ctx context.Context, m *Manifest) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	publish := op.session.run.Commit
+	if op.options.part != nil {
+		waiting := ctx // it may be cancelled while the others are waited for
+		publish = func(_ context.Context, m *Manifest) error { return op.commitInGroup(waiting, m) }
+	}
 	ctx = context.WithoutCancel(ctx)
 	if wasm := op.generation.module(op.session.strategy); wasm != nil {
 		_, err := op.host.catalog.PutModule(ctx, wasm)
@@ -208,7 +226,7 @@ func (op *Operation) commit(ctx context.Context, m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := op.session.run.Commit(ctx, veiled); err != nil {
+	if err := publish(ctx, veiled); err != nil {
 		return fenced(err)
 	}
 	m.Summary = veiled.Summary
@@ -236,6 +254,9 @@ func (op *Operation) settle(m *Manifest, err error) {
 	}
 	s := op.session
 	ctx := context.WithoutCancel(s.ctx)
+	if err != nil && op.options.aborts {
+		op.host.abort(ctx, op.options.part, err)
+	}
 	op.notify(ctx)
 	op.cancel()
 	op.keepLocal()
@@ -286,4 +307,9 @@ func (op *Operation) Wait() (*Manifest, error) {
 func (op *Operation) Cancel() { op.cancel() }
 
 // ID returns the id that the snapshot will have.
-func (op *Operation) ID() string { return op.session.id }
+func (op *Operation) ID() string {
+	if op.session == nil {
+		return op.rejoined
+	}
+	return op.session.id
+}

@@ -13,14 +13,19 @@ import (
 )
 
 func (c *cli) listVerb() *cobra.Command {
-	return verb("list", "List the snapshots, newest last", `Lists the snapshots of the database that [repository] name names, newest last.
-What cannot be read is reported after the others.
+	var groups bool
+	cmd := verb("list", "List the snapshots, newest last", `Lists the snapshots of the database that [repository] name names, newest last.
+What cannot be read is reported after the others. With --groups it lists the
+group snapshots of [group] name, and what became of those that were given up.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 130 interrupted.`,
 		`  rocksnap list
-  rocksnap list --json`, cobra.NoArgs,
+  rocksnap list --groups --json`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
+			if groups {
+				return c.listGroups(cmd)
+			}
 			r, err := c.repository(cmd.Context(), nil)
 			if err != nil {
 				return err
@@ -38,6 +43,8 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 20 damage found,
 			}
 			return errors.Join(damage, damagedPins)
 		})
+	cmd.Flags().BoolVar(&groups, "groups", false, "list group snapshots")
+	return cmd
 }
 
 type listDocument struct {
@@ -57,6 +64,7 @@ type listedItem struct {
 	Pinned      bool              `json:"pinned"` // also true of a savepoint
 	Savepoint   bool              `json:"savepoint"`
 	Labels      map[string]string `json:"labels"`
+	Group       string            `json:"group,omitempty"` // NAME/ID
 
 	FallbackFor string `json:"fallback_for,omitempty"` // the strategy that was to take it
 }
@@ -73,7 +81,7 @@ func (c *cli) printList(list []host.Summary, pins []host.Pin) error {
 				ID: s.ID, Created: s.Created, Strategy: s.Strategy.Name, Kind: s.Kind, Files: s.Files,
 				BytesFull: s.BytesFull, BytesNew: s.BytesNew, BytesReused: s.BytesReused,
 				Pinned: pinned[s.ID] || s.Savepoint, Savepoint: s.Savepoint, Labels: filled(s.Labels),
-				FallbackFor: s.Strategy.FallbackFor,
+				FallbackFor: s.Strategy.FallbackFor, Group: s.Group,
 			}
 		}
 		return c.print(doc)

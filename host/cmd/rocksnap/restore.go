@@ -23,7 +23,8 @@ With --key-groups, --column-family, --key-prefix, --from-key or --to-key only a
 part is restored: files that hold nothing of it are not even fetched. With more
 than one --snapshot they become one database, which takes snapshots that hold
 different keys, as workers of one application do. NAME/ID is a snapshot of
-another database in the repository. Their files are taken as they are where that
+another database in the repository, and --group stands for the snapshots of all
+members of a group snapshot. Their files are taken as they are where that
 can be done; else every record is read, and the reason is told. Keys are text, or
 hexadecimal digits after 0x.
 

@@ -17,6 +17,7 @@ type restoreFlags struct {
 	target, method     string
 	engine             string
 	snapshots          []string
+	group              string
 	families           []string
 	groups             string
 	prefix, first, end string
@@ -27,6 +28,7 @@ func (f *restoreFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.target, "target", "", "`DIR` for the database, absent or empty")
 	flags.StringArrayVar(&f.snapshots, "snapshot", nil, "`ID` or NAME/ID, instead of the argument; repeatable")
+	flags.StringVar(&f.group, "group", "", "the snapshots of all members of group snapshot `ID`, or latest")
 	flags.StringVar(&f.groups, "key-groups", "", "only these key groups, as `A-B`")
 	flags.StringArrayVar(&f.families, "column-family", nil, "only column family `NAME`; repeatable")
 	flags.StringVar(&f.prefix, "key-prefix", "", "only keys that begin with `KEY`")
@@ -44,8 +46,11 @@ func (f *restoreFlags) options(cmd *cobra.Command, args []string) (o host.Restor
 	if len(args) > 0 && len(f.snapshots) > 0 {
 		return o, usage(cmd, "name the snapshots either as %s or with --snapshot", args[0])
 	}
+	if cmd.Flags().Changed("group") && (f.group == "" || len(args)+len(f.snapshots) > 0) {
+		return o, usage(cmd, "--group needs an id or latest, and takes the place of snapshots")
+	}
 	o = host.RestoreOptions{
-		Snapshots: append(args, f.snapshots...), Target: f.target, Families: f.families,
+		Group: f.group, Snapshots: append(args, f.snapshots...), Target: f.target, Families: f.families,
 		Engine: f.engine, Method: host.RestoreMethod(f.method), Link: f.link,
 	}
 	if cmd.Flags().Changed("key-groups") {

@@ -19,6 +19,7 @@ func (c *cli) snapshotVerb() *cobra.Command {
 	var strategy string
 	var labels, meta []string
 	var savepoint bool
+	var group string
 	var series series
 	cmd := verb("snapshot", "Take a snapshot", `Takes a snapshot of the database with the strategy that [snapshot] strategy or
 --strategy names. The database must not be open elsewhere; it is not changed,
@@ -29,6 +30,11 @@ file's base name; together they have at most 1 MiB.
 
 A savepoint holds all that it needs by itself, and no later snapshot builds on
 it. What a snapshot that was broken off has stored is not sent again.
+
+With --group ID it takes part in a group snapshot: every member of [group] takes
+its own with the same ID, a new one each time, and all of them count together or
+not at all. It waits for the others, for [group] timeout at most. Repeated after
+a crash it goes on waiting with what it had stored.
 
 With --every it stays and takes one snapshot after the other, until it is
 interrupted or has taken --count. The configuration is read again on SIGHUP and
@@ -46,7 +52,13 @@ refused or failed, 130 interrupted.`,
 			if err != nil {
 				return err
 			}
-			o.Savepoint = savepoint
+			o.Savepoint, o.Group = savepoint, group
+			if group == "" && cmd.Flags().Changed("group") {
+				return usage(cmd, "--group needs an id")
+			}
+			if group != "" && cmd.Flags().Changed("every") {
+				return usage(cmd, "--group and --every: each group snapshot needs an id of its own")
+			}
 			if cmd.Flags().Changed("every") || cmd.Flags().Changed("count") {
 				return c.snapshots(cmd, strategy, series, o)
 			}
@@ -56,6 +68,7 @@ refused or failed, 130 interrupted.`,
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`, shown in lists, never encrypted; repeatable")
 	cmd.Flags().StringArrayVar(&meta, "meta", nil, "`FILE` with application metadata; repeatable")
 	cmd.Flags().BoolVar(&savepoint, "savepoint", false, "keep it until it is removed by its id; it shares nothing with others")
+	cmd.Flags().StringVar(&group, "group", "", "take part in the group snapshot `ID`, and wait for the other members")
 	cmd.Flags().DurationVar(&series.every, "every", 0, "stay, and take one each `DURATION`, as in 10m")
 	cmd.Flags().IntVar(&series.count, "count", 0, "with --every, how many; 0 for no end")
 	c.completeStrategies(cmd)
@@ -171,6 +184,7 @@ type snapshotDocument struct {
 
 	FallbackFor    string `json:"fallback_for,omitempty"`
 	FallbackReason string `json:"fallback_reason,omitempty"`
+	Group          string `json:"group,omitempty"` // NAME/ID; it is committed
 }
 
 func (c *cli) printSnapshot(m *host.Manifest, resumed int64) error {
@@ -179,11 +193,14 @@ func (c *cli) printSnapshot(m *host.Manifest, resumed int64) error {
 		return c.print(snapshotDocument{
 			"rocksnap.snapshot/1", m.ID, m.Strategy.Name, m.Kind, m.Files, m.BytesFull, m.BytesNew, m.BytesReused,
 			resumed, m.Savepoint, m.PrepareMs, m.TotalMs, m.Epoch, filled(m.Labels),
-			m.Strategy.FallbackFor, m.Strategy.FallbackReason,
+			m.Strategy.FallbackFor, m.Strategy.FallbackReason, m.Group,
 		})
 	}
 	t := c.table()
 	t.row("snapshot", m.ID)
+	if m.Group != "" {
+		t.row("group", m.Group+", committed")
+	}
 	t.row("strategy", m.Strategy.Name)
 	t.row("kind", m.Kind)
 	t.row("files", m.Files)

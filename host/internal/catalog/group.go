@@ -67,6 +67,9 @@ type GroupOutcome struct {
 // inside a [GroupAbortedError].
 var ErrGroupAborted = errors.New("aborted")
 
+// ErrGroupCommitted reports a group snapshot that was committed before.
+var ErrGroupCommitted = errors.New("committed before")
+
 // ErrGroupPlan reports a plan that differs from the one that is there.
 var ErrGroupPlan = errors.New("the members of the group differ")
 

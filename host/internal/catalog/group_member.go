@@ -24,8 +24,9 @@ type Membership struct {
 }
 
 // Join makes the database of the catalog take part in a group snapshot. It fails
-// with [ErrGroupPlan] when others were told of other members, and with
-// [ErrGroupAborted] when it comes too late.
+// with [ErrGroupPlan] when others were told of other members, with
+// [ErrGroupAborted] when it comes too late, and with [ErrGroupCommitted] when
+// somebody uses an id again.
 func (c *Catalog) Join(ctx context.Context, plan GroupPlan) (*Membership, error) {
 	m := &Membership{catalog: c, plan: plan, owner: plan.Owner}
 	if err := m.join(ctx); err != nil {
@@ -40,10 +41,9 @@ func (m *Membership) join(ctx context.Context) error {
 	}
 	o, err := m.catalog.outcome(ctx, m.plan.Group)
 	switch {
-	case err == nil && o.Committed: // so it was here before
+	case err == nil && o.Committed:
 		own, _ := o.member(m.catalog.database)
-		m.posted = &own
-		return nil
+		return fmt.Errorf("group %s is %w, at %s with snapshot %s", o.Group, ErrGroupCommitted, o.Created.Format(time.RFC3339), own.Snapshot)
 	case err == nil:
 		return o.err()
 	case !errors.Is(err, fs.ErrNotExist):

@@ -113,6 +113,8 @@ func (s *simSession) learned(err error) {
 	case s.dead:
 	case err == nil && (o == nil || !o.Committed):
 		s.model.violated("%s was told that group %s is committed", s.name, s.group)
+	case errors.Is(err, ErrGroupCommitted) && (o == nil || !o.Committed):
+		s.model.violated("%s was told that group %s is committed", s.name, s.group)
 	case errors.Is(err, ErrGroupAborted) && (o == nil || o.Committed):
 		s.model.violated("%s was told that group %s is aborted", s.name, s.group)
 	}
