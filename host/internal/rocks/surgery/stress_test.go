@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/linxGnu/grocksdb"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
@@ -16,11 +15,12 @@ import (
 // the place of a right one.
 type surgery struct {
 	subset func(*version.Set, Keep) (*version.Set, error)
+	trim   func(dir string, ranges map[string]version.Range, compact bool) (int64, error)
 	merge  func([]Source) (*Merged, error)
 	spoil  func(w *world, dir string) // a database that is complete
 }
 
-var sound = surgery{subset: Subset, merge: Merge, spoil: func(*world, string) {}}
+var sound = surgery{subset: Subset, trim: rocks.Trim, merge: Merge, spoil: func(*world, string) {}}
 
 // memoryDir makes a directory in memory, where there is such a place: RocksDB
 // syncs each of hundreds of files of a seed.
@@ -42,7 +42,8 @@ func live(t testing.TB, seed uint64, with surgery) (cured int) {
 	for n, h := range w.shards {
 		w.fill(n, h)
 	}
-	cut := w.cuts(1 + w.rng.IntN(3))[0]
+	cuts := w.cuts(1 + w.rng.IntN(3))
+	cut := cuts[w.rng.IntN(len(cuts))]
 	want, ranges := w.within(cut[0], cut[1]), make(map[string]version.Range)
 	for _, name := range w.families {
 		ranges[name] = groupRange(cut[0], cut[1])
@@ -53,7 +54,7 @@ func live(t testing.TB, seed uint64, with surgery) (cured int) {
 			continue
 		}
 		part := w.cut(h, groupRange(cut[0], cut[1]), with.subset)
-		_, err := rocks.Trim(part.Dir, ranges, true)
+		_, err := with.trim(part.Dir, ranges, true)
 		w.NoError(err)
 		sources = append(sources, w.source(part.Dir))
 	}
@@ -73,15 +74,15 @@ func live(t testing.TB, seed uint64, with surgery) (cured int) {
 func (w *world) use(dir string, want model, cut [2]int) {
 	s := w.open(dir, w.families)
 	s.check(want, "opened")
+	s.ingest(want, cut[0], cut[1])
+	s.check(want, "ingested")
 	s.change(want, cut[0], cut[1], 50)
 	s.check(want, "changed")
 	s.close()
 	s = w.open(dir, w.families)
 	s.check(want, "opened again")
 	s.change(want, cut[0], cut[1], 50)
-	for _, name := range w.families {
-		s.db.CompactRangeCF(s.families[name], grocksdb.Range{})
-	}
+	s.compact()
 	s.check(want, "compacted")
 	s.close()
 }

@@ -28,6 +28,7 @@ type world struct {
 	style    int // of compaction: leveled, leveled with dynamic levels, universal
 	options  *grocksdb.Options
 	blobs    bool
+	flushes  int // in a hundred operations
 	shards   []*shard
 	folders  int
 }
@@ -51,7 +52,7 @@ var compressions = []grocksdb.CompressionType{
 func newWorld(a *require.Assertions, seed uint64, dir string) *world {
 	w := &world{Assertions: a, rng: rand.New(rand.NewPCG(seed, 5)), dir: dir}
 	w.families = []string{"default", "a", "b", "c"}[:1+w.rng.IntN(4)]
-	w.style, w.blobs = w.rng.IntN(3), w.rng.IntN(4) == 0
+	w.style, w.blobs, w.flushes = w.rng.IntN(3), w.rng.IntN(4) == 0, 1+w.rng.IntN(6)
 	base := grocksdb.NewDefaultOptions()
 	defer base.Destroy()
 	var err error
@@ -176,8 +177,17 @@ func (w *world) fill(n int, h *shard) {
 	for _, name := range w.families {
 		h.model[name] = make(map[string]string)
 	}
-	s.change(h.model, h.lower, h.upper, 100+w.rng.IntN(500))
+	s.change(h.model, h.lower, h.upper, 50+w.rng.IntN(300))
+	if w.rng.IntN(5) == 0 {
+		s.compact()
+	}
 	s.close()
+}
+
+func (s *session) compact() {
+	for _, handle := range s.families {
+		s.db.CompactRangeCF(handle, grocksdb.Range{})
+	}
 }
 
 // change does as many operations on random keys of the groups.
@@ -206,9 +216,9 @@ func (s *session) step(name string, m map[string]string, lower, upper int) {
 		delete(m, key)
 	case n < 93:
 		s.deleteRange(handle, m, key, lower, upper)
-	case n < 99:
+	case n < 93+s.flushes:
 		s.flush(name)
-	default:
+	case n < 94+s.flushes:
 		s.db.CompactRangeCF(handle, grocksdb.Range{Start: []byte(key), Limit: []byte{byte(upper)}})
 	}
 }
@@ -225,6 +235,35 @@ func (s *session) deleteRange(handle *grocksdb.ColumnFamilyHandle, m map[string]
 	}
 	s.NoError(s.db.DeleteRangeCF(s.write, handle, []byte(key), []byte(end)))
 	maps.DeleteFunc(m, func(k, _ string) bool { return key <= k && k < end })
+}
+
+// ingest brings a table into each column family, with values for some keys of one
+// group. It flushes first: RocksDB 7.8 can spoil the order of level 0 otherwise.
+func (s *session) ingest(m model, lower, upper int) {
+	for _, name := range s.world.families {
+		s.flush(name)
+		records, group := make(map[string]string), lower+s.rng.IntN(upper-lower)
+		for range 1 + s.rng.IntN(20) {
+			records[s.key(group, group+1)] = s.value()
+		}
+		s.ingestTable(name, records)
+		maps.Copy(m[name], records)
+	}
+}
+
+func (s *session) ingestTable(name string, records map[string]string) {
+	env, options := grocksdb.NewDefaultEnvOptions(), grocksdb.NewDefaultIngestExternalFileOptions()
+	defer env.Destroy()
+	defer options.Destroy()
+	out := grocksdb.NewSSTFileWriter(env, s.options)
+	defer out.Destroy()
+	path := s.folder("ingested")
+	s.NoError(out.Open(path))
+	for _, k := range slices.Sorted(maps.Keys(records)) {
+		s.NoError(out.Put([]byte(k), []byte(records[k])))
+	}
+	s.NoError(out.Finish())
+	s.NoError(s.db.IngestExternalFileCF(s.families[name], []string{path}, options))
 }
 
 func (w *world) key(lower, upper int) string {
