@@ -64,6 +64,7 @@ func TestDependencies(t *testing.T) {
 		{"host/internal/rocks/version", nil, []string{"abi"}},
 		{"host/sink", nil, append([]string{"host/internal/durable", "golang.org/x/sys"}, reading...)},
 		{"host/sink/jsonl", nil, append([]string{"host/sink", "host/internal/durable", "golang.org/x/sys", "github.com/google/uuid"}, reading...)},
+		{"host/internal/rocks/surgery", nil, []string{"abi", "host/internal/rocks/version", "host/internal/durable", "golang.org/x/sys"}},
 		{"plugins/native-full", wasm, []string{"abi", "abi/guest"}},
 		{"plugins/incremental", wasm, []string{"abi", "abi/guest"}},
 		{"plugins/canonical", wasm, []string{"abi", "abi/guest"}},
