@@ -104,13 +104,13 @@ func (m *merge) checkIdentities() *Refusal {
 // checkBlobs finds one number for two blob files.
 func (m *merge) checkBlobs() *Refusal {
 	owners := make(map[uint64]int)
-	for i, s := range m.sources {
-		for _, f := range s.Set.Families {
-			for _, b := range f.Blobs {
+	for _, f := range m.families {
+		for _, p := range f.parts {
+			for _, b := range p.Blobs {
 				if other, ok := owners[b.Number]; ok {
-					return refuse(i, BlobNumber, "%s is a blob file of source %d too", b.Name(), other)
+					return refuse(max(other, p.source), BlobNumber, "%s is a blob file of sources %d and %d", b.Name(), min(other, p.source), max(other, p.source))
 				}
-				owners[b.Number] = i
+				owners[b.Number] = p.source
 			}
 		}
 	}

@@ -106,6 +106,7 @@ func (m *merge) gather() *Refusal {
 				return refuse(i, Options, "column family %q has no options", f.Name)
 			}
 			p.Tables = slices.Clone(f.Tables)
+			p.Blobs = referred(f.Blobs, f.Tables) // RocksDB keeps more, until a table refers to a newer one
 			if byName[f.Name] == nil {
 				byName[f.Name] = &family{name: f.Name, settings: p.settings}
 				m.families = append(m.families, byName[f.Name])

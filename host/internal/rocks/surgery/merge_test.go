@@ -102,18 +102,18 @@ var refusals = []struct {
 	{"a field of a newer RocksDB", func(s []Source) { (*s[0].tables(0))[0].Fields = []version.Field{{Tag: 2}, {Tag: 13}} }, 0, Fields, false},
 	{"one unique id twice", func(s []Source) { (*s[1].tables(0))[0].UniqueID = [2]uint64{11, 7} }, 1, UniqueID, false},
 	{"one blob file number twice", func(s []Source) {
-		s[0].Set.Families[0].Blobs = []version.Blob{{Number: 30}}
-		s[1].Set.Families[1].Blobs = []version.Blob{{Number: 30}}
+		refer(s[0], 0, 30)
+		refer(s[1], 1, 30)
 	}, 1, BlobNumber, false},
 	{"blob files of one column family under two ids", func(s []Source) {
-		s[0].Set.Families[1].Blobs = []version.Blob{{Number: 30}}
-		s[1].Set.Families[1].Blobs = []version.Blob{{Number: 31}}
+		refer(s[0], 1, 30)
+		refer(s[1], 1, 31)
 		s[1].Set.Families[1].ID = 5
 	}, 1, FamilyID, false},
 	{"blob files of two column families under one id", func(s []Source) {
-		s[0].Set.Families[1].Blobs = []version.Blob{{Number: 30}}
-		s[1] = source(withTables("default"), withTables("b"))
-		s[1].Set.Families[1].Blobs = []version.Blob{{Number: 31}}
+		refer(s[0], 1, 30)
+		s[1] = source(withTables("default"), withTables("b", table(21, 6, "c", "d")))
+		refer(s[1], 1, 31)
 	}, 1, FamilyID, false},
 	{"too many layers", func(s []Source) {
 		deep(s[0], 6)
@@ -163,6 +163,15 @@ var refusals = []struct {
 	}, 1, FamilyID, false},
 }
 
+// refer gives a column family a blob file, and its tables references to it.
+func refer(s Source, family int, number uint64) {
+	f := &s.Set.Families[family]
+	f.Blobs = append(f.Blobs, version.Blob{Number: number})
+	for i := range f.Tables {
+		f.Tables[i].OldestBlob = number
+	}
+}
+
 // deep puts n more tables, one over the other, on level 0.
 func deep(s Source, n int) {
 	tables := s.tables(0)
@@ -198,6 +207,20 @@ func TestMergeRefuses(t *testing.T) {
 	}
 	_, err = Merge(nil)
 	assert.Error(t, err)
+}
+
+// A blob file that no table can refer to any more is in nobody's way.
+func TestMergeLeavesOutDeadBlobFiles(t *testing.T) {
+	sources := two()
+	sources[0].Set.Families[1].Blobs = []version.Blob{{Number: 30}}
+	refer(sources[1], 1, 30)
+	sources[1].Set.Families[1].Blobs = append([]version.Blob{{Number: 29}}, version.Blob{Number: 30}, version.Blob{Number: 31})
+	sources[1].Set.Families[1].ID = 5
+	m, err := Merge(sources)
+	require.NoError(t, err)
+	assert.Equal(t, []version.Blob{{Number: 30}, {Number: 31}}, m.Set.Families[1].Blobs)
+	assert.EqualValues(t, 5, m.Set.Families[1].ID)
+	assert.Len(t, m.Files, 6)
 }
 
 // The end of a range deletion is exclusive.
@@ -299,8 +322,7 @@ func TestMergeOfDifferentFamilies(t *testing.T) {
 	first := source(withTables("default"), withTables("a", table(11, 6, "a", "b")), withTables("x\n:", table(12, 6, "a", "b")))
 	replaceOption(&first, `"x\n:"`, `"x\n\:"`)
 	second := source(withTables("default"), withTables("b", table(21, 6, "a", "b")), withTables("a", table(22, 6, "c", "d")))
-	second.Set.Families[1].Blobs = []version.Blob{{Number: 120}}
-	(*second.tables(1))[0].OldestBlob = 120
+	refer(second, 1, 120)
 	second.Set.NextFile, second.Set.LastSequence, second.Set.MaxFamily = 121, 500, 9
 	replaceOption(&second, "max_open_files=-1", "max_open_files=5")
 	m, err := Merge([]Source{first, second})
