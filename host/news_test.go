@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -90,11 +91,9 @@ type theatre struct {
 	cfg  *config.Config
 }
 
-func newTheatre(t testing.TB, kind string) *theatre {
+func newTheatre(t *testing.T, kind string, more ...string) *theatre {
 	lines, _ := listeners[kind](t, "")
-	cfg := dbtest.Config(t, shapes[0].make(t.(*testing.T)), lines)
-	cfg.Snapshot.Strategy = "native-full"
-	return &theatre{t, kind, cfg}
+	return &theatre{t, kind, dbtest.Config(t, shapes[0].make(t), append(more, lines)...)}
 }
 
 // open opens a host whose listener has the given options.
@@ -234,10 +233,16 @@ func TestNotifyHangs(t *testing.T) {
 // TestKilledBeforeItWasTold kills the host between the commit and the notification,
 // of two snapshots at once, and in the middle of one.
 func TestKilledBeforeItWasTold(t *testing.T) {
-	w := newTheatre(t, "module")
+	w := newTheatre(t, "module", keepOne)
 	lines := kill(t, w.cfg, 2*time.Second, "mute", "2")
 	require.Len(t, lines, 2)
+	for _, folder := range kept(t, w.cfg.Database.Path) {
+		assert.Contains(t, folder, "checkpoint-", "nothing was kept yet either")
+	}
+	restored, _ := goOn(t, w.cfg, "latest", filepath.Join(t.TempDir(), "restored"))
+	assert.Zero(t, restored.Local)
 	next := w.open("")
+	assert.Empty(t, kept(t, w.cfg.Database.Path))
 	slot := next.take()
 	list := next.heard()
 	assert.ElementsMatch(t, []string{"complete " + lines[0], "complete " + lines[1], complete(slot)}, list)
