@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -276,4 +277,44 @@ func sumRange(t *testing.T, path string, families []string, keys host.KeyRange) 
 		}
 	}
 	return sums
+}
+
+// TestRescaleRewritesBorders goes from three workers to two: only tables that
+// reach over a border are rewritten, and what holds nothing wanted is not fetched.
+func TestRescaleRewritesBorders(t *testing.T) {
+	const count = 128
+	creation := rocks.Creation{WriteBufferBytes: 256 << 10, TableBytes: 64 << 10, Compression: "none"}
+	f := newFleet(t, 3, count, creation, func(db *rocks.DB, worker uint32, groups keygroup.Range) {
+		for half := range uint64(2) {
+			writeGroups(t, db, "default", 2*uint64(worker)+half, 5000, groups, count)
+			require.NoError(t, db.Flush())
+		}
+		require.NoError(t, db.CompactAll())
+	})
+	want := f.sums(t)
+	refs := f.snapshots(t, "native-full")
+	to, restored := f.rescale(t, refs, 2, host.RestoreOptions{Method: host.ByFiles})
+	assert.Equal(t, want, to.sums(t))
+	for i, r := range restored {
+		groups, err := keygroup.RangeFor(uint32(i), 2, count)
+		require.NoError(t, err)
+		lower, upper := groups.Bounds(count)
+		var across, outside int64
+		for _, m := range r.Sources {
+			for _, file := range m.Contents {
+				switch {
+				case file.LargestKey == nil:
+				case bytes.Compare(file.LargestKey, lower) < 0, upper != nil && bytes.Compare(file.SmallestKey, upper) >= 0:
+					outside++
+				case bytes.Compare(file.SmallestKey, lower) < 0, upper != nil && bytes.Compare(file.LargestKey, upper) >= 0:
+					across += file.Size
+				}
+			}
+		}
+		assert.Positive(t, across)
+		assert.Positive(t, r.Rewritten)
+		assert.LessOrEqual(t, r.Rewritten, across)
+		assert.Positive(t, outside)
+		assert.GreaterOrEqual(t, int64(r.Skipped), outside)
+	}
 }
