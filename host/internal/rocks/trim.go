@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/linxGnu/grocksdb"
 
@@ -28,10 +29,13 @@ import (
 // it fails with [ErrOutside]. Nothing else is compacted meanwhile.
 //
 // It returns the bytes of tables and blob files that were not there before, and
-// fails as [Open] does, or when keys are not ordered bytewise. After an error the
-// database is of no use.
+// fails as [Open] does, and with errors.ErrUnsupported when keys are not ordered
+// bytewise. After an error the database is of no use.
 func Trim(dir string, ranges map[string]version.Range, compact bool) (rewritten int64, err error) {
 	before, err := version.Read(dir)
+	if err == nil {
+		err = checkOrder(before, ranges)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("trim %s: %w", dir, err)
 	}
@@ -50,6 +54,16 @@ func Trim(dir string, ranges map[string]version.Range, compact bool) (rewritten 
 		return 0, fmt.Errorf("trim %s: %w", dir, err)
 	}
 	return added(before, after), nil
+}
+
+// checkOrder makes sure that keys are in the order that ranges are meant in.
+func checkOrder(set *version.Set, ranges map[string]version.Range) error {
+	for _, f := range set.Families {
+		if r, ok := ranges[f.Name]; ok && !r.Whole() && f.Comparator != bytewise {
+			return fmt.Errorf("keys of column family %q are ordered by %q: %w", f.Name, f.Comparator, errors.ErrUnsupported)
+		}
+	}
+	return nil
 }
 
 func trim(dir string, before *version.Set, ranges map[string]version.Range, compact bool) (*version.Set, error) {
@@ -108,16 +122,45 @@ func (db *DB) trim(name string, r version.Range, compact bool) error {
 		if r.Whole() {
 			return nil
 		}
-		if order := db.instance.comparator(f); order != bytewise {
-			return fmt.Errorf("keys are ordered by %q", order)
-		}
 		// One side after the other: a table with the deletions on both sides
 		// would overlap all that is to stay.
-		if err := db.instance.trimBelow(f, r.Lower, compact); err != nil {
+		err := db.instance.trimBelow(f, r.Lower, compact)
+		if err == nil {
+			err = db.instance.trimFrom(f, r.Upper, compact)
+		}
+		if err == nil && compact {
+			err = db.settle(f, r)
+		}
+		return err
+	})
+}
+
+// settleTries is one more than has ever been needed.
+const settleTries = 3
+
+// settle compacts what still reaches over a range. A compaction goes no deeper
+// than the tables of its own range, so it may come to rest above tables that the
+// ones which it rewrites along overlap; then it has to keep its deletions.
+func (db *DB) settle(f family, r version.Range) error {
+	for range settleTries {
+		set, err := version.Read(db.path)
+		if err != nil {
 			return err
 		}
-		return db.instance.trimFrom(f, r.Upper, compact)
-	})
+		over := reaching(set, f.name, r)
+		if len(over) == 0 {
+			return nil
+		}
+		lower, upper := over[0].Smallest.User, over[0].Largest.User
+		for _, t := range over {
+			lower = slices.MinFunc([][]byte{lower, t.Smallest.User}, bytes.Compare)
+			upper = slices.MaxFunc([][]byte{upper, t.Largest.User}, bytes.Compare)
+		}
+		if err := db.instance.compactRange(f, lower, upper); err != nil {
+			return err
+		}
+	}
+	return nil // whoever asked for it looks at the result
 }
 
 // trimBelow deletes the keys below lower.
@@ -173,14 +216,24 @@ func (in *instance) bounds(f family) (least, greatest []byte, ok bool) {
 // outside fails with [ErrOutside] when a table reaches over the range of its
 // column family.
 func outside(set *version.Set, ranges map[string]version.Range) error {
-	for _, f := range set.Families {
-		for _, t := range f.Tables {
-			if r, ok := ranges[f.Name]; ok && !r.Contains(t) {
-				return fmt.Errorf("%w: %s of column family %q from %q to %q", ErrOutside, t.Name(), f.Name, t.Smallest.User, t.Largest.User)
-			}
+	for name, r := range ranges {
+		for _, t := range reaching(set, name, r) {
+			return fmt.Errorf("%w: %s of column family %q from %q to %q", ErrOutside, t.Name(), name, t.Smallest.User, t.Largest.User)
 		}
 	}
 	return nil
+}
+
+// reaching returns the tables of a column family that reach over a range.
+func reaching(set *version.Set, family string, r version.Range) (tables []version.Table) {
+	for _, f := range set.Families {
+		for _, t := range f.Tables {
+			if f.Name == family && !r.Contains(t) {
+				tables = append(tables, t)
+			}
+		}
+	}
+	return tables
 }
 
 // added returns the bytes of tables and blob files of after that before lacks.

@@ -1,11 +1,14 @@
 package rocks
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/linxGnu/grocksdb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -108,6 +111,23 @@ func TestTrimErrors(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(foreign), 0o600))
 	_, err = Trim(dir, map[string]version.Range{"default": {Lower: key(1)}}, false)
 	assert.ErrorIs(t, err, ErrForeign)
+}
+
+func TestTrimRefusesOtherOrders(t *testing.T) {
+	o := grocksdb.NewDefaultOptions()
+	defer o.Destroy()
+	o.SetCreateIfMissing(true)
+	backwards := grocksdb.NewComparator("rocksdb.ReverseBytewiseComparator", func(a, b []byte) int { return bytes.Compare(b, a) })
+	defer backwards.Destroy()
+	o.SetComparator(backwards)
+	dir := t.TempDir()
+	db, err := grocksdb.OpenDb(o, dir)
+	require.NoError(t, err)
+	db.Close()
+	_, err = Trim(dir, map[string]version.Range{"default": {Lower: key(1)}}, false)
+	assert.ErrorIs(t, err, errors.ErrUnsupported)
+	_, err = Trim(dir, map[string]version.Range{"default": {}}, false)
+	assert.NoError(t, err, "no order is needed for all keys")
 }
 
 func TestDeleteAndCompactRange(t *testing.T) {

@@ -23,8 +23,8 @@ func (k Keep) wants(family string) bool {
 // are gone, except for "default", which no database is without and which stays
 // without files.
 //
-// The files still hold keys outside the range wherever [Outside] says so. And
-// the set goes with the same WALs: these may hold records outside the range, and
+// Tables at the edges of the range still hold keys outside. And the set goes with
+// the same WALs: these may hold records outside the range, and
 // of the default column family when it is not wanted.
 //
 // It fails with a [*Refusal] when a range is wanted of a column family that is
@@ -73,16 +73,4 @@ func referred(blobs []version.Blob, tables []version.Table) (kept []version.Blob
 		}
 	}
 	return kept
-}
-
-// Outside returns the tables that reach over a range, of all column families.
-func Outside(set *version.Set, r Range) (tables []version.Table) {
-	for _, f := range set.Families {
-		for _, t := range f.Tables {
-			if !r.Contains(t) {
-				tables = append(tables, t)
-			}
-		}
-	}
-	return tables
 }

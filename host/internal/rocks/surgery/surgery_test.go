@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -103,7 +104,8 @@ func TestSubset(t *testing.T) {
 	assert.Empty(t, part.Families[0].Tables)
 	all, kept := set.Families[2].Tables, part.Families[1].Tables
 	assert.True(t, len(kept)*3 < len(all) && len(kept) > 3, "%d of %d", len(kept), len(all))
-	assert.Len(t, Outside(part, Range{Lower: []byte("000300"), Upper: []byte("000500")}), 2, "the tables at the edges")
+	edges := slices.DeleteFunc(slices.Clone(kept), Range{Lower: []byte("000300"), Upper: []byte("000500")}.Contains)
+	assert.Len(t, edges, 2)
 	assert.Equal(t, set.MaxFamily, part.MaxFamily, "no id is given out again, for a WAL may hold it")
 	assert.Len(t, set.Families, 3, "the set itself stays as it is")
 
