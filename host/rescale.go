@@ -194,7 +194,13 @@ func (w *restoration) compact(s *surgery.Source) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(db.CompactAll(), db.Close()); err != nil {
+	err = db.Flush()
+	for _, f := range s.Set.Families {
+		if err == nil { // the last level too, where deletions may lie that reach over a border
+			err = db.CompactRange(f.Name, nil, nil)
+		}
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	if s.Set, err = version.Read(s.Dir); err != nil {

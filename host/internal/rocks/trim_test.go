@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,6 +145,25 @@ func TestDeleteAndCompactRange(t *testing.T) {
 	require.NoError(t, err)
 	assert.Less(t, added(&version.Set{}, &version.Set{Families: set.Families[1:2]}), size(set)/8)
 	assert.Equal(t, append(whole[:100:100], whole[900:]...), restored(t, dir)["a"])
+}
+
+// A deletion that is moved to the last level as a table of its own stays there: to
+// be rid of it, that level has to be compacted as well.
+func TestCompactRangeDropsDeletionsOfTheLastLevel(t *testing.T) {
+	beyond := version.Range{Lower: []byte("x")}
+	dir := levels(t, Creation{}, func(db *DB) {
+		require.NoError(t, db.DeleteRange("a", []byte("x"), []byte("z")))
+		require.NoError(t, db.CompactAll())
+	})
+	set, err := version.Read(dir)
+	require.NoError(t, err)
+	require.True(t, slices.ContainsFunc(set.Families[1].Tables, beyond.Touches))
+
+	db := open(t, dir, Creation{})
+	require.NoError(t, db.CompactRange("a", nil, nil))
+	set, err = version.Read(dir)
+	require.NoError(t, err)
+	assert.False(t, slices.ContainsFunc(set.Families[1].Tables, beyond.Touches))
 }
 
 // A copy of links has a life of its own.

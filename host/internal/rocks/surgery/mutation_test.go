@@ -179,7 +179,8 @@ func TestMutations(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestMutations$", "-test.count=1")
-			cmd.Env = append(os.Environ(), mutationVariable+"="+name)
+			// What an aborted process leaves is removed by this one.
+			cmd.Env = append(os.Environ(), mutationVariable+"="+name, memoryVariable+"="+memoryDir(t))
 			out, err := cmd.CombinedOutput()
 			if name == "none" {
 				require.NoError(t, err, string(out))

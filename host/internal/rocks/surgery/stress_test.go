@@ -1,6 +1,7 @@
 package surgery
 
 import (
+	"cmp"
 	"os"
 	"strconv"
 	"testing"
@@ -22,12 +23,15 @@ type surgery struct {
 
 var sound = surgery{subset: Subset, trim: rocks.Trim, merge: Merge, spoil: func(*world, string) {}}
 
-const memory = "/dev/shm"
+const (
+	memory         = "/dev/shm"
+	memoryVariable = "ROCKSNAP_TEST_MEMORY" // a folder that stands in for it
+)
 
 // memoryDir makes a directory in memory, where there is such a place: RocksDB
 // syncs each of hundreds of files of a seed.
 func memoryDir(t testing.TB) string {
-	dir, err := os.MkdirTemp(memory, "rocksnap-surgery-")
+	dir, err := os.MkdirTemp(cmp.Or(os.Getenv(memoryVariable), memory), "rocksnap-surgery-")
 	if err != nil {
 		return t.TempDir()
 	}
