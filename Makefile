@@ -100,7 +100,7 @@ soak: build tools authors examples ## simulate the catalog over SEEDS seeds (def
 	@ROCKSNAP_TEST_AUTHORS=1 go test -count=1 -timeout 60m ./examples/strategies/...
 
 .PHONY: check
-check: setup ## format, vet, static analysis, generated files, both targets
+check: setup ## format, vet, static analysis, generated files, wasip1, and the program without RocksDB
 	@echo "check: format"; unformatted=$$(gofmt -l abi config examples host plugins) && test -z "$$unformatted" || { echo "$$unformatted"; exit 1; }
 	@if git rev-parse --is-inside-work-tree >/dev/null 2>&1; \
 	  then echo "check: generated files"; go generate ./abi && git diff --exit-code -- abi; \
@@ -108,6 +108,7 @@ check: setup ## format, vet, static analysis, generated files, both targets
 	@echo "check: modules"; go mod tidy -diff && go mod verify >/dev/null
 	@echo "check: vet"; go vet ./...
 	@echo "check: build for wasip1"; GOOS=wasip1 GOARCH=wasm CGO_ENABLED=0 go build -o /dev/null ./abi/... ./plugins/...
+	@echo "check: build without RocksDB"; CGO_ENABLED=0 go build -o /dev/null ./host/cmd/rocksnap && CGO_ENABLED=0 go vet ./host/cmd/rocksnap ./host/sink/... ./host/strategytest ./abi/... ./config
 	@echo "check: staticcheck"; go run $(staticcheck) ./...
 
 .PHONY: fuzz

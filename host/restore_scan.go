@@ -17,12 +17,15 @@ import (
 // scanPart fetches a native part, and starts to write its records into runs. These
 // are not in the journal: a later attempt scans the same files again.
 func (w *restoration) scanPart(ctx context.Context, g *errgroup.Group, p *part, out sink.Sink, r *runs) error {
+	if !rocks.Built { // which shows before anything is fetched
+		return withoutRocksDB(rocks.ErrNoRocksDB)
+	}
 	if err := w.fetchNative(ctx, p); err != nil {
 		return err
 	}
 	db, err := rocks.OpenOffline(p.dir)
 	if err != nil {
-		return withoutRocksDB(err)
+		return err
 	}
 	view, err := db.View()
 	if err != nil {

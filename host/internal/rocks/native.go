@@ -18,6 +18,9 @@ import (
 	"github.com/rocksnap/rocksnap/abi"
 )
 
+// Built tells whether the program has RocksDB.
+const Built = true
+
 // Version returns the version of the RocksDB library at run time, as in "7.8.3".
 func Version() string { return take(C.rs_version()) }
 

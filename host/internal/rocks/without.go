@@ -8,6 +8,9 @@ package rocks
 
 import "github.com/rocksnap/rocksnap/host/internal/rocks/version"
 
+// Built tells whether the program has RocksDB.
+const Built = false
+
 // Version returns "none": there is no RocksDB library.
 func Version() string { return "none" }
 
