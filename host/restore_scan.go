@@ -57,7 +57,7 @@ type scanned struct {
 
 // scanFamily scans a column family in several ranges at the same time.
 func (w *restoration) scanFamily(ctx context.Context, g *errgroup.Group, p *part, from scanned, out sink.Sink, r *runs) {
-	lower, upper := w.wanted.bounds(p)
+	lower, upper := w.borders(p).Lower, w.borders(p).Upper
 	group, _ := w.wanted.groupsOf(p.KeyGroups)
 	cuts := slices.DeleteFunc(from.view.Split(from.family.ID, w.workers), func(key []byte) bool {
 		return slices.Compare(key, lower) <= 0 || upper != nil && slices.Compare(key, upper) >= 0
