@@ -105,6 +105,10 @@ func validateFamilies(families []Family) error {
 // validateFiles checks each file, and the sums of the summary.
 func (m *Manifest) validateFiles() error {
 	names := make(map[string]bool, len(m.Contents))
+	families := map[string]bool{"": true}
+	for _, f := range m.Families {
+		families[f.Name] = true
+	}
 	for i := range m.Contents {
 		f := &m.Contents[i]
 		if err := f.validate(); err != nil {
@@ -112,6 +116,9 @@ func (m *Manifest) validateFiles() error {
 		}
 		if names[f.Name] {
 			return fmt.Errorf("file %q: is there twice", f.Name)
+		}
+		if !families[f.Family] { // a restore would pass over it
+			return fmt.Errorf("file %q: column family %q is not in the list of them", f.Name, f.Family)
 		}
 		if f.Reused && m.Base == "" {
 			return fmt.Errorf("file %q: is reused without a base", f.Name)

@@ -26,6 +26,7 @@ func TestValidate(t *testing.T) {
 		"base":                  func(m *Manifest) { m.Base = "x" },
 		"negative":              func(m *Manifest) { m.BytesNew = -1 },
 		"out of id order":       func(m *Manifest) { m.Families = append(m.Families, Family{Name: "b"}) },
+		"not in the list":       func(m *Manifest) { m.Contents[0].Family = "ghost" },
 		"column family":         func(m *Manifest) { m.Families = append(m.Families, Family{ID: 1, Name: "default"}) },
 		"key groups 3-2":        func(m *Manifest) { m.KeyGroups = &KeyGroups{Count: 8, First: 3, Last: 2} },
 		"key groups 0-8":        func(m *Manifest) { m.KeyGroups = &KeyGroups{Count: 8, Last: 8} },
