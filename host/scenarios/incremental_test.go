@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -200,57 +199,14 @@ func TestFamiliesWithoutRows(t *testing.T) {
 	}
 }
 
-// noted is the strategy of increments, and writes down what it is told.
-type noted struct {
-	mu     *sync.Mutex
-	heard  *[]abi.Notification
-	reused *int // files that it was allowed to reuse
-}
-
-func (noted) Init(context.Context, abi.Session) error { return nil }
-
-func (noted) Prepare(_ context.Context, s abi.Session) error {
-	base := make([]abi.Base, 1)
-	found, err := s.BasesRead(0, base)
-	if err == nil && found > 0 {
-		err = s.BaseUse(base[0].Slot)
-	}
-	if err == nil {
-		_, err = s.Checkpoint()
-	}
-	return err
-}
-
-func (n noted) Snapshot(ctx context.Context, s abi.Session) error {
-	return abi.Transfer(ctx, s, func(f abi.File) abi.Choice {
-		if f.Flags&abi.FileInBase != 0 {
-			*n.reused++
-			return abi.Choice{Reuse: true, Scope: abi.ScopeShared}
-		}
-		if f.Flags&abi.FileIdentified != 0 {
-			return abi.Choice{Scope: abi.ScopeShared}
-		}
-		return abi.Choice{Scope: abi.ScopePrivate}
-	})
-}
-
-func (n noted) Notify(_ context.Context, _ abi.Session, note abi.Notification) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	*n.heard = append(*n.heard, note)
-	return nil
-}
-
 // TestReuseCallback is scenario 11, testReuseCallbackAndAdvanceWatermark: what was
 // reused counts once the snapshot is committed, and the strategy hears of it; a
 // snapshot that fails is told as aborted, and leaves what it reused alone.
 func TestReuseCallback(t *testing.T) {
-	var mu sync.Mutex
-	var heard []abi.Notification
-	var reused int
+	heard := new(notes)
 	w := newWorld(t, rocks.Creation{})
 	require.NoError(t, w.host.Close())
-	w.host = w.lend(host.WithStrategy("incremental", func() abi.Strategy { return noted{&mu, &heard, &reused} }))
+	w.host = w.lend(host.WithStrategy("incremental", func() abi.Strategy { return noted{files{increment: true}, heard} }))
 	w.write(1)
 	first := w.take("incremental")
 	w.write(2)
@@ -266,8 +222,7 @@ func TestReuseCallback(t *testing.T) {
 	third := w.take("incremental")
 	assert.Equal(t, []abi.Notification{
 		{Event: abi.EventComplete, Slot: first.Slot}, {Event: abi.EventAborted}, {Event: abi.EventComplete, Slot: third.Slot},
-	}, heard)
-	assert.Equal(t, 2, reused, "the table of the first snapshot, twice")
+	}, heard.list)
 	assert.Equal(t, tables(first)[0].Size, third.BytesReused)
 	w.remove(first.ID)
 	w.holds(map[string]content{third.ID: w.content()})

@@ -135,14 +135,19 @@ func (c *crew) content() content {
 	return all
 }
 
-// snapshots takes a snapshot of each worker and returns how to refer to them.
+// snapshots takes a snapshot of each worker and returns how to refer to them. The
+// first goes through the module.
 func (c *crew) snapshots(strategy string) []string {
 	c.t.Helper()
 	refs := make([]string, len(c.paths))
 	c.each(func(i int) error {
 		cfg := c.config(i)
 		cfg.Snapshot.Strategy = strategy
-		h, err := host.Open(c.t.Context(), cfg, host.Offline(), host.WithModuleCache(dbtest.Cache()))
+		options := []host.Option{host.Offline(), host.WithModuleCache(dbtest.Cache())}
+		if i > 0 {
+			options = append(options, inHost...)
+		}
+		h, err := host.Open(c.t.Context(), cfg, options...)
 		if err != nil {
 			return err
 		}
