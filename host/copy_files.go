@@ -186,7 +186,7 @@ func (p *passage) open(ctx context.Context, f *File) (io.ReadCloser, error) {
 func (p *passage) publish(ctx context.Context, m *Manifest) error {
 	m.Database, m.Copied, m.Base, m.Slot, m.Epoch, m.Parent = p.to.name, true, p.base.snapshot, 0, 0, ""
 	m.Known, m.Deaf = nil, false // slots are others here
-	m.Group = "" // a copy counts by itself
+	m.Group = ""                 // a copy counts by itself
 	m.SumUp()
 	m, err := p.conceal(m)
 	if err == nil {

@@ -66,6 +66,8 @@ func victim(job []string) error {
 		return mutes(ctx, cfg, job[1], count)
 	case "suspendable":
 		return suspendable(ctx, cfg, job[1], site{job[3], job[4]}, job[5])
+	case "group":
+		return takePart(ctx, cfg, job[1], job[3], strings.Join(job[4:], ""))
 	case "snapshots":
 		cfg.Snapshot.Strategy = job[3]
 		h, err := host.Open(ctx, cfg, host.WithModuleCache(job[1]))

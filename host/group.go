@@ -132,6 +132,14 @@ func (h *Host) abort(ctx context.Context, part *catalog.Membership, cause error)
 	}
 }
 
+// announce begins the session as the repository sees it.
+func (op *Operation) announce(ctx context.Context) (*catalog.Session, error) {
+	if part := op.options.part; part != nil {
+		return part.Begin(ctx, op.host.writer, op.session.id, op.session.strategy)
+	}
+	return op.host.writer.BeginBy(ctx, op.session.id, op.session.strategy)
+}
+
 // commitInGroup publishes the snapshot of an operation that is part of a group, and
 // waits for the others until ctx ends.
 func (op *Operation) commitInGroup(ctx context.Context, m *Manifest) error {

@@ -150,7 +150,7 @@ func (op *Operation) prepare(ctx context.Context) error {
 	s := op.session
 	if !s.dry {
 		var err error
-		if s.run, err = op.host.writer.BeginBy(ctx, s.id, s.strategy); err != nil {
+		if s.run, err = op.announce(ctx); err != nil {
 			return fenced(err)
 		}
 	}

@@ -107,6 +107,34 @@ func (m *Membership) Posted() (member GroupMember, ok bool) {
 	return *m.posted, true
 }
 
+// Begin announces a session whose snapshot is to be part of the group; see
+// [Writer.BeginBy].
+func (m *Membership) Begin(ctx context.Context, w *Writer, id, strategy string) (*Session, error) {
+	return w.beginIn(ctx, id, strategy, m.plan.Group)
+}
+
+// waits says whether a session has come to no end because its group is not decided:
+// its snapshot may count yet, so nobody can say what became of it.
+func (c *Catalog) waits(ctx context.Context, i Intent) (bool, error) {
+	if i.Group == "" {
+		return false, nil
+	}
+	_, err := c.outcome(ctx, i.Group)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	name := postedPrefix(i.Group) + c.database
+	data, err := readObject(ctx, c.store, name, maxDocument)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read %s: %w", name, err)
+	}
+	p, err := readPosted(name, i.Group, data)
+	return err == nil && p.Snapshot == i.Session, nil
+}
+
 // Commit publishes a session's snapshot as that of the group: it commits the entry,
 // which nobody sees yet, posts it, and waits for the outcome. The outcomes are those
 // of [Session.Commit], of which nil says that the group is committed, and
@@ -147,11 +175,16 @@ func (m *Membership) post(ctx context.Context, s *Manifest) error {
 	return m.enter(name, data)
 }
 
-// The pauses between two looks at what the others have done.
+// The pauses between two looks at what the others have done grow with the time that
+// was waited, so that nobody learns much later of it than it took.
 const (
 	firstPause = 20 * time.Millisecond
-	lastPause  = time.Second
+	lastPause  = 5 * time.Second
 )
+
+func pauseAfter(waited time.Duration) time.Duration {
+	return min(max(waited/16, firstPause), lastPause)
+}
 
 // Await waits until the group is decided, and returns the snapshot with which this
 // database is part of it. When the time is over, or ctx ends, it aborts the group,
@@ -165,7 +198,8 @@ func (m *Membership) Await(ctx context.Context) (GroupMember, error) {
 			return GroupMember{}, fmt.Errorf("%w: %w", blob.ErrUnknownOutcome, err)
 		}
 	}
-	for pause, failed := firstPause, 0; ; pause = min(2*pause, lastPause) {
+	start := time.Now()
+	for failed := 0; ; {
 		o, err := m.catalog.conclude(ctx, m.plan.Group, m.now.Add(time.Since(m.asked)), m.owner)
 		switch {
 		case ctx.Err() != nil:
@@ -185,7 +219,7 @@ func (m *Membership) Await(ctx context.Context) (GroupMember, error) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(pause):
+		case <-time.After(pauseAfter(time.Since(start))):
 		}
 	}
 }

@@ -22,8 +22,9 @@ type Intent struct {
 	Adopts  []string  `json:"adopts,omitempty"` // sessions that came to no end, whose objects this one may use
 	Created time.Time `json:"created"`          // by the writer's clock; decides nothing
 	Owner   Owner     `json:"owner"`
-	By      string    `json:"by,omitempty"` // name of the strategy that is run; "" for none
-	Digest  string    `json:"digest"`       // of the other fields
+	By      string    `json:"by,omitempty"`    // name of the strategy that is run; "" for none
+	Group   string    `json:"group,omitempty"` // that its snapshot is to be part of
+	Digest  string    `json:"digest"`          // of the other fields
 }
 
 // maxAdopts bounds the sessions that an intent names, so that it stays within

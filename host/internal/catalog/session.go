@@ -36,14 +36,18 @@ func (w *Writer) Begin(ctx context.Context, id string) (*Session, error) {
 
 // BeginBy is Begin for a session that runs the strategy of the given name.
 func (w *Writer) BeginBy(ctx context.Context, id, strategy string) (*Session, error) {
-	s, err := w.begin(ctx, id, strategy)
+	return w.beginIn(ctx, id, strategy, "")
+}
+
+func (w *Writer) beginIn(ctx context.Context, id, strategy, group string) (*Session, error) {
+	s, err := w.begin(ctx, id, strategy, group)
 	if err != nil {
 		return nil, fmt.Errorf("announce session: %w", err)
 	}
 	return s, nil
 }
 
-func (w *Writer) begin(ctx context.Context, id, strategy string) (*Session, error) {
+func (w *Writer) begin(ctx context.Context, id, strategy, group string) (*Session, error) {
 	if !isUUID(id) {
 		return nil, fmt.Errorf("%q is no UUID", id)
 	}
@@ -57,7 +61,7 @@ func (w *Writer) begin(ctx context.Context, id, strategy string) (*Session, erro
 	}
 	s := &Session{writer: w, adopted: adopted, intent: Intent{
 		Version: FormatVersion, Session: id, Epoch: w.epoch.Slot, Slot: slot, Adopts: adoptable(adopted),
-		Created: time.Now().UTC(), Owner: w.epoch.Owner, By: strategy,
+		Created: time.Now().UTC(), Owner: w.epoch.Owner, By: strategy, Group: group,
 	}}
 	s.notes = notebook{store: w.catalog.store, prefix: notesPrefix(w.catalog.database) + id + "-", flushed: time.Now()}
 	data, err := sealDocument(&s.intent, &s.intent.Digest)
@@ -97,8 +101,15 @@ func (w *Writer) enter(ctx context.Context, id string) (adopted []Intent, err er
 			return nil, err
 		case a.Epoch > w.epoch.Slot:
 			return nil, &FencedError{Epoch: w.epoch.Slot, Owner: w.epoch.Owner, ByEpoch: a.Epoch, By: a.Owner}
-		case !w.running[a.Session] && a.Session != id:
-			adopted = append(adopted, a.Intent)
+		case w.running[a.Session] || a.Session == id:
+		default:
+			waits, err := w.catalog.waits(ctx, a.Intent)
+			if err != nil {
+				return nil, err
+			}
+			if !waits {
+				adopted = append(adopted, a.Intent)
+			}
 		}
 	}
 	w.running[id] = true

@@ -77,7 +77,7 @@ func (s *simSession) join(ctx context.Context) (part *Membership, over bool, err
 	}
 	part, err = s.writer.catalog.Join(ctx, GroupPlan{
 		Group: s.group, Members: simDatabases, Owner: Owner{Host: s.name},
-		TimeoutMs: pick(s.random, time.Minute, time.Hour, 24*time.Hour, 24*time.Hour).Milliseconds(),
+		TimeoutMs: pick(s.random, time.Minute, 20*time.Minute, 2*time.Hour).Milliseconds(),
 	})
 	if err != nil {
 		s.learned(err)
@@ -90,6 +90,13 @@ func (s *simSession) join(ctx context.Context) (part *Membership, over bool, err
 		return nil, true, err
 	}
 	return part, false, nil
+}
+
+func (s *simSession) announce(ctx context.Context, part *Membership) (*Session, error) {
+	if part == nil {
+		return s.writer.Begin(ctx, s.id)
+	}
+	return part.Begin(ctx, s.writer, s.id, "")
 }
 
 func (s *simSession) publish(ctx context.Context, part *Membership, m *Manifest) error {

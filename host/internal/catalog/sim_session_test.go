@@ -65,7 +65,7 @@ func (s *simSession) take() (err error) {
 	if over || err != nil {
 		return err
 	}
-	err = s.alone(func() (err error) { s.run, err = s.writer.Begin(ctx, s.id); return err })
+	err = s.alone(func() (err error) { s.run, err = s.announce(ctx, part); return err })
 	if err != nil {
 		return err
 	}
