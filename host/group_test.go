@@ -29,7 +29,7 @@ import (
 
 // newGroup makes three databases that are a group, and the files of their
 // configurations, by which other processes find them.
-func newGroup(t *testing.T, timeout string, place ...func(*testing.T, *config.Config)) *fleet {
+func newGroup(t *testing.T, place ...func(*testing.T, *config.Config)) *fleet {
 	t.Helper()
 	const workers, count = 3, 128
 	f := newFleet(t, workers, count, rocks.Creation{Families: []string{"orders"}}, func(db *rocks.DB, worker uint32, groups keygroup.Range) {
@@ -45,7 +45,7 @@ func newGroup(t *testing.T, timeout string, place ...func(*testing.T, *config.Co
 	}
 	for _, cfg := range f.workers {
 		cfg.Repository.URL, cfg.Repository.Endpoint, cfg.Repository.PathStyle = f.workers[0].Repository.URL, f.workers[0].Repository.Endpoint, f.workers[0].Repository.PathStyle
-		cfg.Path = written(t, cfg, timeout)
+		cfg.Path = written(t, cfg, "1m")
 		loaded, err := config.Load(cfg.Path)
 		require.NoError(t, err)
 		*cfg = *loaded
@@ -143,7 +143,7 @@ func TestGroup(t *testing.T) {
 		"directory": nil,
 		"s3":        {func(t *testing.T, cfg *config.Config) { onServer(t, cfg, server) }},
 	} {
-		t.Run(name, func(t *testing.T) { groupLife(t, newGroup(t, "4s", place...)) })
+		t.Run(name, func(t *testing.T) { groupLife(t, newGroup(t, place...)) })
 	}
 }
 
@@ -163,7 +163,7 @@ func groupLife(t *testing.T, f *fleet) {
 	g, err := r.FindGroup(t.Context(), "killed")
 	require.NoError(t, err)
 	assert.Equal(t, host.GroupAborted, g.State)
-	assert.Equal(t, []string{"worker-1-of-3"}, g.Missing)
+	assert.Contains(t, g.Missing, "worker-1-of-3")
 	_, err = r.Restore(t.Context(), host.RestoreOptions{Group: "killed", Target: filepath.Join(t.TempDir(), "db")})
 	assert.ErrorContains(t, err, "worker-1-of-3")
 	f.requireRestored(t, host.RestoreOptions{Group: "latest"}, whole)
@@ -198,14 +198,18 @@ func (f *fleet) together(t *testing.T, id string) []string {
 // killed takes a group snapshot in which one member is killed before it has posted.
 func (f *fleet) killed(t *testing.T, id string) {
 	t.Helper()
-	members := []*memberProcess{taking(t, f.workers[0], id, ""), taking(t, f.workers[1], id, "/members/"), taking(t, f.workers[2], id, "")}
-	require.ErrorContains(t, members[1].Wait(), "killed")
-	for _, m := range []*memberProcess{members[0], members[2]} {
+	impatient := make([]*config.Config, len(f.workers))
+	for i, cfg := range f.workers {
+		impatient[i] = &config.Config{Path: written(t, cfg, "2s")}
+	}
+	members := []*memberProcess{taking(t, impatient[0], id, ""), taking(t, impatient[2], id, "")}
+	require.ErrorContains(t, taking(t, impatient[1], id, "/members/").Wait(), "killed")
+	for _, m := range members {
 		require.Error(t, m.Wait())
 		assert.Equal(t, host.CodeFailed.ExitStatus(), m.ProcessState.ExitCode())
 		assert.Contains(t, m.errs.String(), "worker-1-of-3")
 	}
-	late := taking(t, f.workers[1], id, "")
+	late := taking(t, impatient[1], id, "")
 	require.Error(t, late.Wait())
 	assert.Contains(t, late.errs.String(), "aborted")
 }
@@ -219,7 +223,7 @@ func (f *fleet) rejoined(t *testing.T, id string) []string {
 		g, err := repository(t, f.workers[0]).FindGroup(t.Context(), id)
 		return err == nil && slices.Equal(g.Missing, []string{"worker-2-of-3"})
 	}
-	require.Eventually(t, posted, 3*time.Second, 10*time.Millisecond)
+	require.Eventually(t, posted, 30*time.Second, 20*time.Millisecond)
 	require.NoError(t, two.Process.Kill())
 	require.Error(t, two.Wait())
 	again, three := taking(t, f.workers[1], id, ""), taking(t, f.workers[2], id, "")

@@ -179,7 +179,7 @@ func (m *Membership) post(ctx context.Context, s *Manifest) error {
 // was waited, so that nobody learns much later of it than it took.
 const (
 	firstPause = 20 * time.Millisecond
-	lastPause  = 5 * time.Second
+	lastPause  = 10 * time.Second
 )
 
 func pauseAfter(waited time.Duration) time.Duration {

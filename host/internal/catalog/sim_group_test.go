@@ -21,18 +21,17 @@ import (
 // populateGroup gives every database a host or two that takes part in group
 // snapshots, with prunes and readers beside.
 func (w *world) populateGroup() {
-	w.nature.steps *= 2
+	w.nature.steps += w.nature.steps / 2
+	w.nature.cancel /= 4 // three have to come
 	for i, database := range simDatabases {
 		w.start("member "+strconv.Itoa(i), member(database))
 	}
-	if w.random.IntN(2) == 0 {
+	if w.random.IntN(3) == 0 {
 		w.start("member again", member(pick(w.random, simDatabases...)))
 	}
-	for i := range 1 + w.random.IntN(2) {
-		w.start("pruner "+strconv.Itoa(i), pruner(simDatabases...))
-	}
+	w.start("pruner", pruner(simDatabases...))
 	w.start("group reader", groupReader("users"))
-	if !w.nature.hurry {
+	if !w.nature.hurry && w.random.IntN(3) == 0 {
 		w.start("reader", reader(pick(w.random, simDatabases...)))
 	}
 }
@@ -77,7 +76,7 @@ func (s *simSession) join(ctx context.Context) (part *Membership, over bool, err
 	}
 	part, err = s.writer.catalog.Join(ctx, GroupPlan{
 		Group: s.group, Members: simDatabases, Owner: Owner{Host: s.name},
-		TimeoutMs: pick(s.random, time.Minute, 20*time.Minute, 2*time.Hour).Milliseconds(),
+		TimeoutMs: pick(s.random, 20*time.Minute, 6*time.Hour, 12*time.Hour).Milliseconds(),
 	})
 	if err != nil {
 		s.learned(err)
@@ -103,7 +102,7 @@ func (s *simSession) publish(ctx context.Context, part *Membership, m *Manifest)
 	if part == nil {
 		return s.run.Commit(ctx, m)
 	}
-	if s.random.IntN(20) == 0 {
+	if s.random.IntN(40) == 0 {
 		limited, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		ctx = limited
@@ -131,7 +130,7 @@ func (s *simSession) learned(err error) {
 func groupReader(database string) func(*process) {
 	return func(p *process) {
 		for p.goes() {
-			p.rest(time.Duration(p.random.IntN(20000)) * time.Millisecond)
+			p.rest(time.Duration(p.random.IntN(20)) * time.Minute)
 			list, err := p.open(database).Groups(context.Background(), "shop")
 			if err != nil || p.dead {
 				continue
@@ -246,7 +245,7 @@ func (m *model) spares(b *book, r *removal) {
 // to it.
 func TestGroupSimulation(t *testing.T) {
 	done := map[string]int{}
-	for seed := range seeds(40) {
+	for seed := range seeds(60) {
 		w := simulateThat(t, seed, spoiler{}, (*world).populateGroup)
 		require.Empty(t, w.model.wrong, "seed %d\n%s", seed, strings.Join(w.trace[max(0, len(w.trace)-400):], "\n"))
 		for what, n := range w.model.done {
