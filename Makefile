@@ -94,7 +94,7 @@ test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of sto
 
 .PHONY: soak
 soak: build tools authors examples ## simulate the catalog over SEEDS seeds (default 10000) and surgery over half of them, stop at every operation, and try all laws on the examples
-	@ROCKSNAP_SEEDS=$${SEEDS:-10000} go test -count=1 -timeout 120m -run 'TestSimulation$$|Beside|SideBySide|OfAnAdopter' ./host/internal/catalog
+	@ROCKSNAP_SEEDS=$${SEEDS:-10000} go test -count=1 -timeout 120m -run 'TestSimulation$$|TestGroupSimulation$$|Beside|SideBySide|OfAnAdopter' ./host/internal/catalog
 	@ROCKSNAP_SEEDS=$$(($${SEEDS:-10000} / 2)) go test -count=1 -timeout 60m -run 'TestStress$$' ./host/internal/rocks/surgery
 	@ROCKSNAP_TEST_GROUP_RECORDS=4096 go test -count=1 -timeout 20m -run 'TestRestoreOneGroup$$' ./host
 	@ROCKSNAP_TEST_MATRIX=1 go test -count=1 -timeout 60m -run Matrix ./host

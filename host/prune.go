@@ -42,6 +42,9 @@ func (r *Repository) Prune(ctx context.Context, o PruneOptions) (*Pruned, error)
 		Policy: policy(r.config().Retention), Remove: ids, Sweep: o.Sweep,
 		Grace: time.Duration(r.config().Retention.Grace), DryRun: o.DryRun, Owner: thisProcess(),
 	})
+	if pruned != nil && len(pruned.Undecided) > 0 {
+		r.log.Warn("a group snapshot cannot be decided, so what is its own stays", "error", errors.Join(pruned.Undecided...))
+	}
 	switch {
 	case errors.Is(err, catalog.ErrPinned):
 		return nil, problem(CodeFailed, err, "'rocksnap unpin' it first")
