@@ -182,7 +182,7 @@ func (m *merge) maxFamily() (highest uint32) {
 
 const (
 	maxNumber  = 1<<numberBits - 1 // the highest file number
-	ownNumbers = 2                 // for the OPTIONS and the MANIFEST of a merged database
+	ownNumbers = 2                 // the last ones: of OPTIONS, and of MANIFEST, of a merged database
 )
 
 // assignNumbers gives all tables new numbers, in the order of the old ones of

@@ -38,7 +38,8 @@ func (m *Merged) write(dir string, link func(from, to string) error) error {
 			return err
 		}
 	}
-	options := filepath.Join(dir, fmt.Sprintf("OPTIONS-%06d", m.Set.NextFile-2))
+	number := m.Set.NextFile - ownNumbers
+	options := filepath.Join(dir, fmt.Sprintf("OPTIONS-%06d", number))
 	err = durable.CreateFile(options, filePerm, func(w io.Writer) error {
 		_, err := io.WriteString(w, m.Options)
 		return err
@@ -46,7 +47,7 @@ func (m *Merged) write(dir string, link func(from, to string) error) error {
 	if err != nil {
 		return err
 	}
-	return install(dir, m.Set, m.Set.NextFile-1)
+	return install(dir, m.Set, number+1)
 }
 
 func (m *Merged) link(f File, dir string, link func(from, to string) error) error {
