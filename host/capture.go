@@ -249,18 +249,27 @@ func blobWriter(identity string) string {
 // mergeOperator finds the name of a column family's merge operator in the text
 // of an OPTIONS file; "" when it has none.
 func mergeOperator(options, family string) string {
-	_, section, ok := strings.Cut(options, fmt.Sprintf("[CFOptions %q]", family))
-	if !ok {
+	name := familyOption(options, family, "merge_operator")
+	if name == "nullptr" {
 		return ""
 	}
+	// Configurable operators are written as {id=Name;...}.
+	name = strings.TrimPrefix(strings.Trim(name, "{}"), "id=")
+	name, _, _ = strings.Cut(name, ";")
+	return name
+}
+
+// familySection begins what the text of an OPTIONS file says of a column family.
+func familySection(family string) string { return fmt.Sprintf("[CFOptions %q]", family) }
+
+// familyOption finds an option of a column family in the text of an OPTIONS file;
+// "" when it is not there.
+func familyOption(options, family, name string) string {
+	_, section, _ := strings.Cut(options, familySection(family))
 	section, _, _ = strings.Cut(section, "\n[")
 	for line := range strings.Lines(section) {
-		name, ok := strings.CutPrefix(strings.TrimSpace(line), "merge_operator=")
-		if ok && name != "nullptr" {
-			// Configurable operators are written as {id=Name;...}.
-			name = strings.TrimPrefix(strings.Trim(name, "{}"), "id=")
-			name, _, _ = strings.Cut(name, ";")
-			return name
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+"="); ok {
+			return value
 		}
 	}
 	return ""

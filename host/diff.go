@@ -57,7 +57,8 @@ type RecordChange struct {
 }
 
 // DiffRecords restores two snapshots into temporary folders and yields the
-// records that differ, in the order of column family and key.
+// records that differ, in the order of column family and key. One that has expired
+// by now is not there.
 func (r *Repository) DiffRecords(ctx context.Context, from, to string) iter.Seq2[RecordChange, error] {
 	return func(yield func(RecordChange, error) bool) {
 		folder, err := newScratch(diffPrefix)
@@ -78,9 +79,11 @@ var errStop = errors.New("stop")
 
 func (r *Repository) diffRecords(ctx context.Context, folder *scratch, from, to string, yield func(RecordChange) bool) error {
 	var views [2]*rocks.View
+	now := r.clock()
 	for i, ref := range []string{from, to} {
 		target := folder.target(fmt.Sprint(i))
-		if err := r.restoreAside(ctx, ref, target); err != nil {
+		m, err := r.restoreAside(ctx, ref, target)
+		if err != nil {
 			return err
 		}
 		db, err := rocks.OpenOffline(target)
@@ -92,6 +95,7 @@ func (r *Repository) diffRecords(ctx context.Context, folder *scratch, from, to 
 			return fmt.Errorf("diff: %w", err)
 		}
 		defer views[i].Close()
+		views[i].Hide(ttlsOf(m.Families).rules(), now)
 	}
 	for _, name := range familyNames(views[:]) {
 		if err := diffFamily(ctx, name, views, yield); err != nil {
@@ -102,18 +106,18 @@ func (r *Repository) diffRecords(ctx context.Context, folder *scratch, from, to 
 }
 
 // restoreAside restores a snapshot that is compared.
-func (r *Repository) restoreAside(ctx context.Context, ref, target string) error {
+func (r *Repository) restoreAside(ctx context.Context, ref, target string) (*Manifest, error) {
 	m, err := r.Find(ctx, ref)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	release, err := r.hold(ctx, m, "compared")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer release()
 	_, err = r.restoreWhole(ctx, m, target)
-	return err
+	return m, err
 }
 
 func familyNames(views []*rocks.View) []string {

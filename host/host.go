@@ -59,7 +59,10 @@ func Open(ctx context.Context, cfg *config.Config, options ...Option) (*Host, er
 		return nil, err
 	}
 	h := &Host{Repository: r, circuits: newCircuits(r), heard: newHeard(), offline: s.offline}
-	if h.db, err = openDatabase(cfg, s); err != nil {
+	if err := h.checkTTL(ctx, cfg.Database.Path); err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if h.db, err = openDatabase(cfg, s, h.expiry()); err != nil {
 		return nil, err
 	}
 	if err := h.start(ctx, s); err != nil {
@@ -107,7 +110,7 @@ func (h *Host) checkChosen(ctx context.Context) error {
 	return nil
 }
 
-func openDatabase(cfg *config.Config, s settings) (database, error) {
+func openDatabase(cfg *config.Config, s settings, expiry rocks.Expiry) (database, error) {
 	path := cfg.Database.Path
 	if s.lent != nil {
 		return s.lent.borrow(path)
@@ -117,7 +120,7 @@ func openDatabase(cfg *config.Config, s settings) (database, error) {
 	if s.offline || cfg.Database.Mode == config.ReadOnly {
 		db, err = rocks.OpenOffline(path)
 	} else {
-		db, err = rocks.Open(path, rocks.Options{})
+		db, err = rocks.Open(path, rocks.Options{Expiry: expiry})
 	}
 	if err != nil {
 		return nil, databaseProblem(path, err)

@@ -38,6 +38,7 @@ type note struct {
 	Lineage  string            `json:"lineage"`
 	Snapshot string            `json:"snapshot"`        // the one that was restored
 	Blobs    map[uint64]string `json:"blobs,omitempty"` // blob file number -> its writer
+	TTL      ttls              `json:"ttl,omitempty"`   // of every column family
 }
 
 // lineageSpace is the namespace in which a database's IDENTITY names a lineage.
@@ -84,7 +85,7 @@ func writeNote(dir string, m *catalog.Manifest) error {
 	if err != nil {
 		return err
 	}
-	n := note{Version: 1, Identity: strings.TrimSpace(string(identity)), Lineage: m.Lineage, Snapshot: m.ID, Blobs: make(map[uint64]string)}
+	n := note{Version: 1, Identity: strings.TrimSpace(string(identity)), Lineage: m.Lineage, Snapshot: m.ID, Blobs: make(map[uint64]string), TTL: ttlsOf(m.Families)}
 	for _, f := range m.Contents {
 		if f.Kind == abi.KindBlob && f.Identity != "" {
 			n.Blobs[f.Number] = blobWriter(f.Identity)

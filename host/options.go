@@ -2,6 +2,7 @@ package host
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
@@ -23,10 +24,11 @@ type settings struct {
 	report  func(Progress)
 	cache   string
 	state   string // folder; see WithStateDir
+	clock   func() time.Time
 }
 
 func newSettings(options []Option) settings {
-	s := settings{log: discard, native: make(map[string]func() abi.Strategy)}
+	s := settings{log: discard, clock: time.Now, native: make(map[string]func() abi.Strategy)}
 	for _, option := range options {
 		option(&s)
 	}

@@ -19,7 +19,7 @@ import (
 //     way ends as it has begun.
 //  2. The new configuration is wrong: a strategy that it uses cannot be loaded or
 //     refuses its settings, or it changes what takes a restart, which is the
-//     database, the repository and the key groups. The error says what, and the
+//     database, the repository, the key groups and the TTLs. The error says what, and the
 //     host goes on as before.
 //
 // It returns once it is decided; what is under way is not waited for.
@@ -63,6 +63,7 @@ func (h *Host) needsRestart(cfg *config.Config) error {
 		{"[database]", now.Database, cfg.Database},
 		{"[repository]", now.Repository, cfg.Repository},
 		{"[keygroups]", now.KeyGroups, cfg.KeyGroups},
+		{"[column_families]", now.Families, cfg.Families},
 	} {
 		if !reflect.DeepEqual(section.now, section.new) {
 			changed = append(changed, section.name)

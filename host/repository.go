@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/expiry"
 )
 
 // Manifest is the document that a snapshot is: everything needed to restore it.
@@ -26,6 +28,8 @@ type File = catalog.File
 type Repository struct {
 	name       string             // of the database within the repository
 	groups     *catalog.KeyGroups // nil when the application declares none
+	rules      expiry.Rules
+	clock      func() time.Time
 	store      blob.Store
 	keys       *keys
 	catalog    *catalog.Catalog
@@ -53,7 +57,7 @@ func newRepository(cfg *config.Config, s settings) (*Repository, error) {
 	r := &Repository{
 		name: cfg.Repository.Name, store: s.store, keys: keys,
 		workers: cfg.Repository.Transfer.Workers, log: s.log, report: s.report, state: s.state,
-		strategies: newStrategies(cfg, s),
+		strategies: newStrategies(cfg, s), rules: rulesOf(cfg), clock: s.clock,
 	}
 	if g := cfg.KeyGroups; g != nil {
 		r.groups = &catalog.KeyGroups{Count: g.Count, First: g.Range.First, Last: g.Range.Last}

@@ -34,6 +34,7 @@ func (s *session) seal() (*catalog.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.host.declareTTL(m.Families)
 	m.Contents = append(m.Contents, s.ledger.streams...)
 	m.SumUp()
 	return m, nil

@@ -85,6 +85,9 @@ func (s *session) learn() error {
 		s.host.log.Warn("the newest snapshot is of another database, or of this one before it was made anew; a second database needs another [repository] name",
 			"name", s.host.name, "snapshot", other.ID, "of", other.Lineage, "this", s.lineage.id)
 	}
+	if err := s.checkHistory(); err != nil {
+		return err
+	}
 	latest, err := s.newestSound(func() uint64 { return s.history.latestBy(s.strategy, s.lineage.id) })
 	if err != nil {
 		return fmt.Errorf("read state: %w", err)
@@ -280,6 +283,7 @@ func (s *session) openView() (err error) {
 	if s.view, err = s.host.db.View(); err != nil {
 		return err
 	}
+	s.host.hide(s.view)
 	for _, f := range s.view.Families() {
 		if err := checkFamilyName(f.Name); err != nil {
 			return err

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -124,6 +125,9 @@ func (g *guestScan) Next(buf []byte) (int, error) {
 	}
 	n, _, err := g.Scan.Next(buf)
 	if err != nil {
+		if !errors.Is(err, abi.EBUF) { // which tells the guest to come with a larger buffer
+			g.session.ledger.fail(err)
+		}
 		return 0, err
 	}
 	if n == 0 && !g.ended {

@@ -213,7 +213,7 @@ func (v *verification) drillOne(ctx context.Context, m *Manifest) (what string, 
 		return "", err
 	}
 	defer release()
-	content, err := r.drill(ctx, m) // which also decrypts what is encrypted of the manifest
+	content, err := r.drill(ctx, m, look{}) // which also decrypts what is encrypted of the manifest
 	switch {
 	case CodeOf(err) == CodeDamaged, errors.Is(err, abi.ECORRUPT):
 		return "cannot be restored: " + strings.TrimPrefix(err.Error(), "restore "+m.ID+": "), nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 )
 
@@ -14,7 +15,9 @@ func (c *cli) digestVerb() *cobra.Command {
 	var db, snapshot, engine string
 	cmd := verb("digest", "Compute a content digest", `Computes the content digest of a database, or of a snapshot. It is equal where
 the live records are equal, whatever files, strategy or engine hold them.
-Without a flag it is that of the configured database. Nothing is changed.
+Without a flag it is that of the configured database. Nothing is changed. Records
+with a TTL count until they expire: what has expired by now is left out, whenever
+a snapshot was taken.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
 12 key, 20 damage found, 130 interrupted.`,
@@ -53,11 +56,14 @@ func (c *cli) digest(ctx context.Context, of digestSource, report func(host.Prog
 		}
 		return r.DigestSnapshot(ctx, of.snapshot)
 	}
-	path, err := c.database(of.db)
+	if of.db != "" {
+		return host.DigestEngine(ctx, of.engine, of.db, digestWorkers, report)
+	}
+	cfg, err := config.Load(c.config)
 	if err != nil {
 		return nil, err
 	}
-	return host.DigestEngine(ctx, of.engine, path, digestWorkers, report)
+	return host.DigestConfigured(ctx, cfg, host.WithProgress(report))
 }
 
 // digestWorkers bounds the ranges that are read at the same time: a few keep a

@@ -6,7 +6,12 @@
 // never called.
 package rocks
 
-import "github.com/rocksnap/rocksnap/host/internal/rocks/version"
+import (
+	"time"
+
+	"github.com/rocksnap/rocksnap/host/internal/expiry"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
+)
 
 // Built tells whether the program has RocksDB.
 const Built = false
@@ -91,6 +96,9 @@ func (*View) Scan(uint32, []byte, []byte) (*Scan, error) { return nil, ErrNoRock
 
 // Split returns nothing.
 func (*View) Split(uint32, int) [][]byte { return nil }
+
+// Hide does nothing.
+func (*View) Hide(expiry.Rules, time.Time) {}
 
 // Close does nothing.
 func (*View) Close() {}
