@@ -25,6 +25,7 @@ type capture struct {
 	families []catalog.Family
 	options  string
 	files    []capturedFile // the index is the file id of the ABI
+	bounds   []boundKey     // of the tables
 	remove   func() error   // of the directory
 	keep     func(name string, note []byte) error
 }
@@ -77,6 +78,7 @@ func (c *capture) describe(set *version.Set) map[string]catalog.File {
 		c.families = append(c.families, catalog.Family{ID: family.ID, Name: family.Name, Comparator: family.Comparator})
 		for _, t := range family.Tables {
 			live[t.Name()] = tableEntry(family.Name, t)
+			c.bounds = append(c.bounds, boundKeys(family.Name, t)...)
 		}
 		for _, b := range family.Blobs {
 			live[b.Name()] = catalog.File{Family: family.Name, Number: b.Number, Level: -1}

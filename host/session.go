@@ -250,6 +250,11 @@ func (s *session) Checkpoint() (int, error) {
 	}
 	if s.capture == nil {
 		c, err := s.host.checkpoint(s.generation.flush(), s.lineage.origin)
+		if err == nil {
+			if err = s.proveBounds(c); err != nil {
+				err = errors.Join(err, c.remove())
+			}
+		}
 		if err != nil {
 			s.ledger.fail(err)
 			return 0, err

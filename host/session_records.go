@@ -2,8 +2,6 @@ package host
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -213,42 +211,4 @@ func copyRecords(ctx context.Context, out *recordsWriter, scan *rocks.Scan) erro
 		}
 	}
 	return nil
-}
-
-// proveInside looks for records outside of the key groups that the configuration
-// declares: an export of all groups would miss them.
-func (s *session) proveInside() error {
-	g := s.host.groups
-	if g == nil {
-		return nil
-	}
-	lower, upper := keygroup.Range{First: g.First, Last: g.Last}.Bounds(g.Count)
-	if width := 8 * keygroup.PrefixBytes(g.Count); upper == nil && g.Count < 1<<width {
-		upper = binary.BigEndian.AppendUint16(nil, uint16(g.Count))[2-width/8:] // prefixes that are no group
-	}
-	for _, f := range s.view.Families() {
-		err := s.proveNone(f, nil, lower)
-		if err == nil && upper != nil {
-			err = s.proveNone(f, upper, nil)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *session) proveNone(f rocks.Family, lower, upper []byte) error {
-	scan, err := s.view.Scan(f.ID, lower, upper)
-	if err != nil {
-		return err
-	}
-	defer scan.Close()
-	n, _, err := scan.Next(make([]byte, blockSize))
-	if n > 0 || errors.Is(err, abi.EBUF) {
-		return problem(CodeFailed, fmt.Errorf("column family %q holds keys outside of key groups %d to %d of %d: %w",
-			f.Name, s.host.groups.First, s.host.groups.Last, s.host.groups.Count, abi.ECONFLICT),
-			"correct [keygroups] count and range, or remove the table if keys carry no prefix")
-	}
-	return err
 }

@@ -116,11 +116,18 @@ func (v *verification) readBatch(ctx context.Context, m *Manifest, batch []*hold
 	case !errors.Is(err, catalog.ErrRemoved):
 		return err
 	}
+	plain := m.KeyGroups != nil && v.repository.keys.reveal(m) == nil
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(v.repository.workers)
 	for _, h := range batch {
 		g.Go(func() error {
-			what, err := v.repository.readObject(ctx, h.file, t.bytes)
+			read := v.repository.readObject
+			if plain && h.file.Kind == abi.KindCanonical {
+				read = func(ctx context.Context, f *File, _ func(int)) (string, error) {
+					return v.repository.readKeys(ctx, m, f, t)
+				}
+			}
+			what, err := read(ctx, h.file, t.bytes)
 			if what != "" {
 				v.blame(h, what)
 			}
@@ -213,7 +220,12 @@ func (v *verification) drillOne(ctx context.Context, m *Manifest) (what string, 
 		return "", err
 	}
 	defer release()
-	content, err := r.drill(ctx, m, look{}) // which also decrypts what is encrypted of the manifest
+	var census keyCensus
+	l := look{}
+	if m.KeyGroups != nil {
+		census.groups, l.at = m.KeyGroups, census.count
+	}
+	content, err := r.drill(ctx, m, l) // which also decrypts what is encrypted of the manifest
 	switch {
 	case CodeOf(err) == CodeDamaged, errors.Is(err, abi.ECORRUPT):
 		return "cannot be restored: " + strings.TrimPrefix(err.Error(), "restore "+m.ID+": "), nil
@@ -222,5 +234,5 @@ func (v *verification) drillOne(ctx context.Context, m *Manifest) (what string, 
 	case m.ContentDigest != "" && m.ContentDigest != content.Digest:
 		return fmt.Sprintf("restores to content %s instead of %s", content.Digest, m.ContentDigest), nil
 	}
-	return "", nil
+	return census.what(), nil
 }
