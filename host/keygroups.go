@@ -60,8 +60,11 @@ func (s *session) outside(family string, key []byte) error {
 // briefKey shows the start of a key in hex.
 func briefKey(key []byte) string {
 	const enough = 24
-	if len(key) > enough {
+	switch {
+	case len(key) > enough:
 		return fmt.Sprintf("%x… (%d bytes)", key[:enough], len(key))
+	case len(key) == 0:
+		return "the empty one"
 	}
 	return fmt.Sprintf("%x", key)
 }
@@ -191,8 +194,8 @@ func (c *keyCensus) what() string {
 	if c.outside == 0 {
 		return ""
 	}
-	return fmt.Sprintf("holds %d keys outside of key groups %d to %d of %d, such as %s of column family %q",
-		c.outside, c.groups.First, c.groups.Last, c.groups.Count, briefKey(c.first.key), c.first.family)
+	return fmt.Sprintf("holds keys outside of key groups %d to %d of %d, such as %s of column family %q, and %d in all",
+		c.groups.First, c.groups.Last, c.groups.Count, briefKey(c.first.key), c.first.family, c.outside)
 }
 
 // readKeys is readObject for a canonical file of a snapshot with key groups: it

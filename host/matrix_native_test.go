@@ -63,9 +63,13 @@ func (n *nativeRecords) Snapshot(ctx context.Context, s abi.Session) error {
 	if _, err := s.FamiliesRead(0, families); err != nil {
 		return err
 	}
+	info, err := s.Info()
+	if err != nil {
+		return err
+	}
 	exports := make([]abi.Export, len(families))
 	for i, f := range families {
-		exports[i] = abi.Export{Family: f.ID, Codec: abi.CodecNone}
+		exports[i] = abi.Export{Family: f.ID, FirstGroup: info.GroupFirst, LastGroup: info.GroupLast, Codec: abi.CodecNone}
 	}
 	return abi.ExportAll(ctx, s, exports)
 }

@@ -6,6 +6,16 @@
 // record under a key that starts with the group's prefix. Records of one group
 // are then neighbours in the database, and so in every snapshot.
 //
+// A worker that serves a [Range] finds its records between two stored keys, which
+// [Range.Bounds] returns, and [RangeFor] deals the groups out: with any number of
+// workers, up to one for each group, every group has exactly one. Keys do not
+// change when the number of workers does.
+//
+// rocksnap is told of all this in the table [keygroups] of its configuration, with
+// the count and the range that a database holds. Then it restores single ranges,
+// divides and merges databases, and refuses a snapshot of keys without their
+// prefix.
+//
 // The count 0 stands for an application without key groups: prefixes are empty,
 // and everything is in group 0.
 package keygroup
