@@ -59,6 +59,36 @@ func TestASessionBesideAPrune(t *testing.T) {
 		})
 }
 
+// TestASessionWithAnOriginBesideAPrune: a session builds on a snapshot of another
+// database, which is pruned meanwhile, and is done at any moment of that.
+func TestASessionWithAnOriginBesideAPrune(t *testing.T) {
+	var w *Writer
+	var origin Origin
+	used, gone := 0, 0
+	play(t, 8, func(p *process) {
+		_ = p.takes(p.takeOver(), 2)
+		m, err := p.open("orders").Manifest(t.Context(), 2)
+		if err != nil {
+			p.model.violated("manifest: %v", err)
+		}
+		origin = Origin{Database: "orders", Snapshot: m.ID, Slot: m.Slot}
+		w, _ = p.open("users").Acquire(context.Background(), owner)
+	},
+		func(p *process) {
+			s := p.session(w.as(p), p.uuid(), make(chan bool, 1))
+			s.origins = []Origin{origin}
+			_ = s.take()
+		},
+		prunes(last),
+		func(t *testing.T, world *world) {
+			assert.Equal(t, 3, world.model.done["commits"])
+			used += world.model.done["origins"]
+			gone += world.model.done["origins gone"]
+		})
+	assert.NotZero(t, used)
+	assert.NotZero(t, gone)
+}
+
 func TestTakingOverBesideAPrune(t *testing.T) {
 	var w *Writer
 	play(t, 8, func(p *process) { w = p.takeOver(); _ = p.takes(w, 2) },

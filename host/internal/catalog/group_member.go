@@ -109,8 +109,8 @@ func (m *Membership) Posted() (member GroupMember, ok bool) {
 
 // Begin announces a session whose snapshot is to be part of the group; see
 // [Writer.BeginBy].
-func (m *Membership) Begin(ctx context.Context, w *Writer, id, strategy string) (*Session, error) {
-	return w.beginIn(ctx, id, strategy, m.plan.Group)
+func (m *Membership) Begin(ctx context.Context, w *Writer, id, strategy string, origins ...Origin) (*Session, error) {
+	return w.beginIn(ctx, id, strategy, m.plan.Group, origins)
 }
 
 // waits says whether a session has come to no end because its group is not decided:

@@ -13,14 +13,15 @@ import (
 
 // Intent announces an upload. While it is there, no object of its session and of
 // those that it adopts, and no object of a snapshot that was there when it was
-// announced, may be swept.
+// announced or that it names as an origin, may be swept.
 type Intent struct {
-	Version int       `json:"version"`          // FormatVersion
-	Session string    `json:"session"`          // UUID, as in ObjectName
-	Epoch   uint64    `json:"epoch"`            // of the writer
-	Slot    uint64    `json:"slot"`             // last slot that the writer had read
-	Adopts  []string  `json:"adopts,omitempty"` // sessions that came to no end, whose objects this one may use
-	Created time.Time `json:"created"`          // by the writer's clock; decides nothing
+	Version int       `json:"version"`           // FormatVersion
+	Session string    `json:"session"`           // UUID, as in ObjectName
+	Epoch   uint64    `json:"epoch"`             // of the writer
+	Slot    uint64    `json:"slot"`              // last slot that the writer had read
+	Adopts  []string  `json:"adopts,omitempty"`  // sessions that came to no end, whose objects this one may use
+	Origins []Origin  `json:"origins,omitempty"` // snapshots, perhaps of other databases, whose objects it may use
+	Created time.Time `json:"created"`           // by the writer's clock; decides nothing
 	Owner   Owner     `json:"owner"`
 	By      string    `json:"by,omitempty"`    // name of the strategy that is run; "" for none
 	Group   string    `json:"group,omitempty"` // that its snapshot is to be part of

@@ -24,15 +24,35 @@ func ObjectName(session string, n int) string {
 	return fmt.Sprintf("objects/%x/%s", sum[0]>>4, base)
 }
 
-// wellFormed says whether ObjectName can have minted a name.
+const savepointsPrefix = "savepoints/"
+
+// SavepointFolder returns the beginning of the names of everything that belongs to
+// a savepoint, which is a repository by itself. Its id is that of its session.
+func SavepointFolder(id string) string { return savepointsPrefix + id + "/" }
+
+// savepointOf returns the id of the savepoint in whose folder a name is, or "".
+func savepointOf(name string) string {
+	rest, ok := strings.CutPrefix(name, savepointsPrefix)
+	id, _, below := strings.Cut(rest, "/")
+	if !ok || !below || !isUUID(id) {
+		return ""
+	}
+	return id
+}
+
+// wellFormed says whether [Session.Mint] can have minted a name.
 func wellFormed(object string) bool {
+	savepoint := savepointOf(object)
+	if savepoint != "" {
+		object = strings.TrimPrefix(object, SavepointFolder(savepoint))
+	}
 	base := object[strings.LastIndexByte(object, '/')+1:]
 	dash := strings.LastIndexByte(base, '-')
 	if dash < 0 || !isUUID(base[:dash]) {
 		return false
 	}
 	n, err := strconv.Atoi(base[dash+1:])
-	return err == nil && n >= 0 && ObjectName(base[:dash], n) == object
+	return err == nil && n >= 0 && ObjectName(base[:dash], n) == object && (savepoint == "" || savepoint == base[:dash])
 }
 
 // ModuleName returns the name of a stored wasm module, given its sha256 in hex.

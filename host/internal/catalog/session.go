@@ -19,6 +19,7 @@ type Session struct {
 	writer  *Writer
 	intent  Intent
 	adopted []Intent // those that can be read
+	folder  string   // of a savepoint; "" for any other session
 
 	mu     sync.Mutex
 	minted int
@@ -34,20 +35,22 @@ func (w *Writer) Begin(ctx context.Context, id string) (*Session, error) {
 	return w.BeginBy(ctx, id, "")
 }
 
-// BeginBy is Begin for a session that runs the strategy of the given name.
-func (w *Writer) BeginBy(ctx context.Context, id, strategy string) (*Session, error) {
-	return w.beginIn(ctx, id, strategy, "")
+// BeginBy is Begin for a session that runs the strategy of the given name. The
+// origins, of which the first [maxOrigins] count, are what [Catalog.Origin] may read
+// meanwhile.
+func (w *Writer) BeginBy(ctx context.Context, id, strategy string, origins ...Origin) (*Session, error) {
+	return w.beginIn(ctx, id, strategy, "", origins)
 }
 
-func (w *Writer) beginIn(ctx context.Context, id, strategy, group string) (*Session, error) {
-	s, err := w.begin(ctx, id, strategy, group)
+func (w *Writer) beginIn(ctx context.Context, id, strategy, group string, origins []Origin) (*Session, error) {
+	s, err := w.begin(ctx, id, strategy, group, origins)
 	if err != nil {
 		return nil, fmt.Errorf("announce session: %w", err)
 	}
 	return s, nil
 }
 
-func (w *Writer) begin(ctx context.Context, id, strategy, group string) (*Session, error) {
+func (w *Writer) begin(ctx context.Context, id, strategy, group string, origins []Origin) (*Session, error) {
 	if !isUUID(id) {
 		return nil, fmt.Errorf("%q is no UUID", id)
 	}
@@ -61,7 +64,7 @@ func (w *Writer) begin(ctx context.Context, id, strategy, group string) (*Sessio
 	}
 	s := &Session{writer: w, adopted: adopted, intent: Intent{
 		Version: FormatVersion, Session: id, Epoch: w.epoch.Slot, Slot: slot, Adopts: adoptable(adopted),
-		Created: time.Now().UTC(), Owner: w.epoch.Owner, By: strategy, Group: group,
+		Created: time.Now().UTC(), Owner: w.epoch.Owner, By: strategy, Group: group, Origins: origins[:min(len(origins), maxOrigins)],
 	}}
 	s.notes = notebook{store: w.catalog.store, prefix: notesPrefix(w.catalog.database) + id + "-", flushed: time.Now()}
 	data, err := sealDocument(&s.intent, &s.intent.Digest)
@@ -185,6 +188,9 @@ func (s *Session) inherit(list []Stored) {
 func (s *Session) Claim(key string) (Stored, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.folder != "" {
+		return Stored{}, false
+	}
 	left, ok := s.left[key]
 	delete(s.left, key)
 	return left, ok && key != ""
@@ -195,18 +201,26 @@ func (s *Session) Mint() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.minted++
-	return ObjectName(s.intent.Session, s.minted)
+	return s.folder + ObjectName(s.intent.Session, s.minted)
 }
 
 // Note writes down what is stored, or begun, for a session that may have to go on
 // from here. Notes are written some at a time; one of an object that has only
 // begun is written at once.
 func (s *Session) Note(ctx context.Context, stored Stored) error {
+	if s.folder != "" {
+		return nil
+	}
 	return s.notes.add(ctx, stored)
 }
 
 // Commit publishes the session's snapshot; see [Writer.Commit].
 func (s *Session) Commit(ctx context.Context, m *Manifest) error {
+	if s.folder != "" {
+		if err := s.complete(ctx, m); err != nil {
+			return fmt.Errorf("complete savepoint %s: %w", m.ID, err)
+		}
+	}
 	return s.writer.commit(ctx, m)
 }
 
@@ -219,9 +233,9 @@ func (s *Session) Close(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, blob.ErrUnknownOutcome), errors.Is(err, ErrFenced):
 		return nil
-	case err == nil:
+	case err == nil && s.folder == "":
 		return s.withdraw(ctx, append(s.intent.Adopts, s.intent.Session)...)
-	case s.notes.empty():
+	case s.notes.empty(): // as those of a savepoint, which leaves what it has adopted to the next
 		return s.withdraw(ctx, s.intent.Session)
 	}
 	return s.notes.flush(ctx)

@@ -93,9 +93,9 @@ func (s *simSession) join(ctx context.Context) (part *Membership, over bool, err
 
 func (s *simSession) announce(ctx context.Context, part *Membership) (*Session, error) {
 	if part == nil {
-		return s.writer.Begin(ctx, s.id)
+		return s.writer.BeginBy(ctx, s.id, "", s.origins...)
 	}
-	return part.Begin(ctx, s.writer, s.id, "")
+	return part.Begin(ctx, s.writer, s.id, "", s.origins...)
 }
 
 func (s *simSession) publish(ctx context.Context, part *Membership, m *Manifest) error {

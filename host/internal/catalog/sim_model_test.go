@@ -190,6 +190,11 @@ func (m *model) committed(b *book, e *entry) {
 		}
 		based = based || slot < e.slot && other.ID == s.Base && m.counts(b, slot)
 	}
+	for _, other := range m.books {
+		for _, origin := range other.body {
+			based = based || other != b && origin.ID == s.Base
+		}
+	}
 	if !based {
 		m.violated("snapshot %s has a base that was never committed", s.ID)
 	}

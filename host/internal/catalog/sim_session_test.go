@@ -20,6 +20,7 @@ func (p *process) sessions(w *Writer) error {
 	n := 1 + p.random.IntN(4)/3
 	for range n {
 		s := p.session(w, p.uuid(), turns)
+		s.origins = p.origins(s.database)
 		go func() { ends <- s.take() }()
 	}
 	var err error
@@ -45,6 +46,7 @@ type simSession struct {
 	writer   *Writer
 	epoch    uint64
 	turns    chan bool
+	origins  []Origin // that it announces, and prefers as its base
 	run      *Session
 	base     *Manifest
 	using    map[string]bool
@@ -107,12 +109,16 @@ func (s *simSession) store(ctx context.Context) (*Manifest, error) {
 	if s.base != nil {
 		m.Base = s.base.ID
 	}
+	database := s.database
+	if s.base != nil {
+		database = s.base.Database
+	}
 	for i := range 3 {
 		group := s.random.IntN(3)
 		if i < 2 && (s.lonely || s.script != nil) {
 			group = 0 // a script counts on what is shared
 		}
-		identity := fmt.Sprintf("%s%02d", s.database, 4*group+i)
+		identity := fmt.Sprintf("%s%02d", database, 4*group+i)
 		f, err := s.keep(ctx, identity)
 		if err != nil {
 			return nil, err
@@ -127,6 +133,9 @@ func (s *simSession) store(ctx context.Context) (*Manifest, error) {
 
 // choose picks a base among the newest snapshots.
 func (s *simSession) choose(ctx context.Context) error {
+	if len(s.origins) > 0 {
+		return s.chooseOrigin(ctx)
+	}
 	var list []Summary
 	for sum, err := range s.writer.catalog.Snapshots(ctx) {
 		if err != nil {
@@ -150,6 +159,38 @@ func (s *simSession) choose(ctx context.Context) error {
 		s.using[f.Object] = true
 	}
 	s.model.done["bases"]++
+	return nil
+}
+
+// origins picks a snapshot of the other database, sometimes.
+func (p *process) origins(database string) []Origin {
+	other := map[string]string{"users": "orders", "orders": "users"}[database]
+	if p.model.books[other].last == 0 || p.random.IntN(3) > 0 {
+		return nil
+	}
+	m := p.find(context.Background(), p.open(other))
+	if m == nil {
+		return nil
+	}
+	p.rest(time.Duration(p.random.IntN(20)) * time.Second)
+	return []Origin{{Database: other, Snapshot: m.ID, Slot: m.Slot}}
+}
+
+// chooseOrigin takes the first of the origins as base, unless it is gone.
+func (s *simSession) chooseOrigin(ctx context.Context) error {
+	m, err := s.writer.catalog.Origin(ctx, s.origins[0])
+	if errors.Is(err, ErrRemoved) || errors.Is(err, fs.ErrNotExist) {
+		s.model.done["origins gone"]++
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.base = m
+	for _, f := range m.Contents {
+		s.using[f.Object] = true
+	}
+	s.model.done["origins"]++
 	return nil
 }
 

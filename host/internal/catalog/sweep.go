@@ -42,10 +42,12 @@ type sweeper struct {
 	catalog *Catalog // whose database is pruned
 	sweepOptions
 
-	objects  map[string]blob.Info // all data objects
+	objects  map[string]blob.Info // all data objects, and what else belongs to savepoints
 	removed  map[*Catalog]slots   // what is removed, as of before the intents
 	fate     map[string]fate      // of those that anybody refers to
 	sessions map[string]bool      // whose objects stay
+	origins  map[Origin]bool      // that a session may use, without their ids
+	watch    map[*Catalog]watch   // who may want what is removed
 	dead     map[string]bool      // sessions whose intents go
 	entries  []string             // removed entries, to be deleted after the objects; strays with them
 	result   Swept
@@ -65,17 +67,15 @@ func (c *Catalog) sweep(ctx context.Context, o sweepOptions) (Swept, error) {
 		store: c.store, catalog: c, sweepOptions: o,
 		objects: make(map[string]blob.Info), removed: make(map[*Catalog]slots), fate: make(map[string]fate),
 		sessions: make(map[string]bool), dead: make(map[string]bool),
+		origins: make(map[Origin]bool), watch: make(map[*Catalog]watch),
 	}
 	err := s.run(ctx)
 	return s.result, err
 }
 
 func (s *sweeper) run(ctx context.Context) error {
-	for info, err := range s.store.List(ctx, "objects/", "") {
-		if err != nil {
-			return fmt.Errorf("list objects: %w", err)
-		}
-		s.objects[info.Name] = info
+	if err := s.list(ctx); err != nil {
+		return err
 	}
 	catalogs, err := s.catalog.siblings(ctx)
 	if err != nil {
@@ -86,12 +86,32 @@ func (s *sweeper) run(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, c := range catalogs {
-		if err := s.survey(ctx, c); err != nil {
-			return err
+	if catalogs, err = s.catalog.siblings(ctx, catalogs...); err != nil { // also one that is new: its sessions may have origins
+		return err
+	}
+	for _, look := range []func(context.Context, *Catalog) error{s.ask, s.survey} {
+		for _, c := range catalogs {
+			if err := look(ctx, c); err != nil {
+				return err
+			}
 		}
 	}
 	return s.finish(ctx, s.garbage())
+}
+
+// list lists the objects, and everything else that belongs to a savepoint.
+func (s *sweeper) list(ctx context.Context) error {
+	for _, prefix := range []string{"objects/", savepointsPrefix} {
+		for info, err := range s.store.List(ctx, prefix, "") {
+			if err != nil {
+				return fmt.Errorf("list objects: %w", err)
+			}
+			if prefix != savepointsPrefix || savepointOf(info.Name) != "" { // else it is not ours
+				s.objects[info.Name] = info
+			}
+		}
+	}
+	return nil
 }
 
 // begin reads what is removed from a database, and buries its dead.
@@ -134,9 +154,17 @@ func (s *sweeper) bury(ctx context.Context, c *Catalog, epoch uint64) error {
 
 func (s *sweeper) old(at time.Time) bool { return isOld(at, s.grace, s.now) }
 
-// survey finds out what one database refers to.
-func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
-	oldest, err := s.spare(ctx, c) // before the pins and the entries
+// watch is who may want what is removed from a database.
+type watch struct {
+	oldest uint64          // of the slots that its sessions knew when they were announced
+	held   map[uint64]bool // slots that somebody reads
+}
+
+// ask finds out what sessions and readers may want, in all databases before any
+// entry is read: a session of one may have committed, and be gone, when the
+// entries of another are read that it refers to.
+func (s *sweeper) ask(ctx context.Context, c *Catalog) error {
+	oldest, err := s.spare(ctx, c) // before the pins
 	if err != nil {
 		return err
 	}
@@ -144,9 +172,18 @@ func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
 	if err != nil {
 		return err
 	}
-	if err := s.ticks(ctx, c); err != nil {
-		return err
-	}
+	s.watch[c] = watch{oldest, held}
+	return s.ticks(ctx, c)
+}
+
+// wanted says whether a session or a reader may want what is removed.
+func (s *sweeper) wanted(c *Catalog, slot, removal uint64) bool {
+	w := s.watch[c]
+	return w.oldest < removal || w.held[slot] || s.origins[Origin{Database: c.database, Slot: slot}]
+}
+
+// survey finds out what one database refers to.
+func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
 	places, err := c.places(ctx)
 	if err != nil {
 		return err
@@ -163,7 +200,7 @@ func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
 		case !removal.Final:
 			s.wait(cmp.Or(times[removal.By], s.now)) // not there yet: this is a dry run
 			s.refer(r, waiting)
-		case oldest < removal.By || held[r.slot]: // a session may have chosen it as base before
+		case s.wanted(c, r.slot, removal.By): // a session may have chosen it as base before
 			s.refer(r, waiting)
 		default:
 			s.refer(r, unreferenced)
@@ -225,6 +262,9 @@ func (s *sweeper) keep(c *Catalog, a announced) {
 	for _, session := range append(a.Adopts, a.Session) {
 		s.sessions[session] = true
 	}
+	for _, o := range a.Origins {
+		s.origins[Origin{Database: o.Database, Slot: o.Slot}] = true
+	}
 	s.result.Held = append(s.result.Held, fmt.Sprintf("session %s of %s, announced by %s at %s",
 		a.Session, c.database, a.Owner, a.at.UTC().Format(time.DateTime)))
 }
@@ -275,6 +315,9 @@ func (s *sweeper) refer(r reading, f fate) {
 	case r.err != nil:
 		s.result.Damaged = append(s.result.Damaged, r.err)
 	case r.err == nil && r.entry.manifest != nil:
+		if folder := SavepointFolder(r.entry.manifest.ID); r.entry.manifest.Savepoint {
+			s.fate[folder] = max(s.fate[folder], f)
+		}
 		for i := range r.entry.manifest.Contents {
 			object := r.entry.manifest.Contents[i].Object
 			s.fate[object] = max(s.fate[object], f)
@@ -286,15 +329,20 @@ func (s *sweeper) refer(r reading, f fate) {
 func (s *sweeper) garbage() []string {
 	var names []string
 	for name, info := range s.objects {
+		fate, session := s.fate[name], sessionOf(name)
+		if session == "" && savepointOf(name) != "" { // a document of a savepoint shares its fate
+			session = savepointOf(name)
+			fate = s.fate[SavepointFolder(session)]
+		}
 		switch {
-		case s.fate[name] == referenced:
+		case fate == referenced:
 			continue
-		case s.fate[name] == unreferenced && len(s.result.Damaged) == 0 && s.old(info.Modified) && !s.sessions[sessionOf(name)]:
+		case fate == unreferenced && len(s.result.Damaged) == 0 && s.old(info.Modified) && !s.sessions[session]:
 			names = append(names, name)
 			s.result.Objects++
 			s.result.Bytes += info.Size
 			continue
-		case s.fate[name] == unreferenced && !s.old(info.Modified):
+		case fate == unreferenced && !s.old(info.Modified):
 			s.wait(info.Modified)
 		}
 		s.result.ObjectsLater++
