@@ -134,10 +134,11 @@ func (h *Host) abort(ctx context.Context, part *catalog.Membership, cause error)
 
 // announce begins the session as the repository sees it.
 func (op *Operation) announce(ctx context.Context) (*catalog.Session, error) {
+	s := op.session
 	if part := op.options.part; part != nil {
-		return part.Begin(ctx, op.host.writer, op.session.id, op.session.strategy)
+		return part.Begin(ctx, op.host.writer, s.id, s.strategy, s.lineage.origins...)
 	}
-	return op.host.writer.BeginBy(ctx, op.session.id, op.session.strategy)
+	return op.host.writer.BeginBy(ctx, s.id, s.strategy, s.lineage.origins...)
 }
 
 // commitInGroup publishes the snapshot of an operation that is part of a group, and

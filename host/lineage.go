@@ -23,8 +23,9 @@ import (
 // when a checkpoint is opened elsewhere, so a restore leaves a note that says
 // which history goes on; a database without a note starts one of its own.
 type lineage struct {
-	id     string
-	origin blobOrigin
+	id      string
+	origin  blobOrigin
+	origins []catalog.Origin // what a fork was made of
 }
 
 // noteFile is the note's name in the database directory. RocksDB leaves alone
@@ -36,9 +37,10 @@ type note struct {
 	Version  int               `json:"version"`
 	Identity string            `json:"identity"` // IDENTITY of the restored database
 	Lineage  string            `json:"lineage"`
-	Snapshot string            `json:"snapshot"`        // the one that was restored
-	Blobs    map[uint64]string `json:"blobs,omitempty"` // blob file number -> its writer
-	TTL      ttls              `json:"ttl,omitempty"`   // of every column family
+	Snapshot string            `json:"snapshot"`          // the one that was restored, or the first of them
+	Origins  []catalog.Origin  `json:"origins,omitempty"` // of a fork: what it may share objects with
+	Blobs    map[uint64]string `json:"blobs,omitempty"`   // blob file number -> its writer
+	TTL      ttls              `json:"ttl,omitempty"`     // of every column family
 }
 
 // lineageSpace is the namespace in which a database's IDENTITY names a lineage.
@@ -52,7 +54,7 @@ func readLineage(dir, identity string) (lineage, error) {
 	case err != nil:
 		return l, err
 	case n != nil && n.Identity == identity && identity != "":
-		l.id, l.origin.inherited = n.Lineage, n.Blobs
+		l.id, l.origin.inherited, l.origins = n.Lineage, n.Blobs, n.Origins
 	case identity == "":
 		l.id = uuid.NewString() // a checkpoint that nobody has opened has no history yet
 	default:
@@ -79,18 +81,13 @@ func readNote(path string) (*note, error) {
 	return &n, nil
 }
 
-// writeNote leaves the note of a restore in dir.
-func writeNote(dir string, m *catalog.Manifest) error {
+// writeNote leaves a note in dir.
+func writeNote(dir string, n note) error {
 	identity, err := os.ReadFile(filepath.Join(dir, "IDENTITY"))
 	if err != nil {
 		return err
 	}
-	n := note{Version: 1, Identity: strings.TrimSpace(string(identity)), Lineage: m.Lineage, Snapshot: m.ID, Blobs: make(map[uint64]string), TTL: ttlsOf(m.Families)}
-	for _, f := range m.Contents {
-		if f.Kind == abi.KindBlob && f.Identity != "" {
-			n.Blobs[f.Number] = blobWriter(f.Identity)
-		}
-	}
+	n.Version, n.Identity = 1, strings.TrimSpace(string(identity))
 	text, err := json.MarshalIndent(n, "", "  ")
 	if err != nil {
 		return err
@@ -104,10 +101,11 @@ func writeNote(dir string, m *catalog.Manifest) error {
 // history is what a session knows of committed snapshots. It is read before the
 // instant is captured; nothing is added afterwards.
 type history struct {
-	snapshots []catalog.Summary // oldest first
-	keys      string            // names the recipients of what is stored now
-	sound     uint64            // slot after which every entry could be read
-	unread    map[uint64]bool   // slots of entries that could not be
+	snapshots []catalog.Summary   // oldest first
+	keys      string              // names the recipients of what is stored now
+	sound     uint64              // slot after which every entry could be read
+	unread    map[uint64]bool     // slots of entries that could not be
+	origins   []*catalog.Manifest // what stands in while the lineage has no base
 }
 
 // history reads what is committed.
@@ -150,6 +148,9 @@ func (h history) bases(lineage string) []abi.Base {
 			Slot: s.Slot, CreatedMs: s.Created.UnixMilli(), Files: uint64(s.Files),
 			BytesFull: uint64(s.BytesFull), BytesNew: uint64(s.BytesNew), BytesReused: uint64(s.BytesReused),
 		})
+	}
+	if len(list) == 0 && len(h.origins) > 0 {
+		list = append(list, h.beginning())
 	}
 	return list
 }

@@ -86,6 +86,9 @@ func (r *Repository) restore(ctx context.Context, o RestoreOptions, parts []*par
 		err = w.make(ctx)
 	}
 	if err == nil {
+		err = w.pinSources(ctx)
+	}
+	if err == nil {
 		err = w.staging.publish(target)
 	}
 	if err != nil {
@@ -142,7 +145,7 @@ func (w *restoration) make(ctx context.Context) error {
 		err = w.shard()
 	}
 	if err == nil {
-		err = writeNote(w.staging.dir, w.parts[0].Manifest)
+		err = w.leaveNote()
 	}
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", w.name(), err)

@@ -83,8 +83,8 @@ type Restored struct {
 	Target    string
 	Engine    string
 	Method    RestoreMethod
-	Fallback  string // why Method is not ByFiles, where that was tried; "" when it was not
-	Claim     Claim
+	Fallback  string        // why Method is not ByFiles, where that was tried; "" when it was not
+	Claim     Claim         // that was made; "" for an engine other than RocksDB
 	Files     int           // that were fetched
 	Skipped   int           // files of the sources that hold nothing that was wanted
 	Bytes     int64         // read from the repository by this attempt
@@ -106,9 +106,11 @@ func (o *RestoreOptions) check() error {
 		return problem(CodeUsage, errors.New("restore: a group and snapshots are named"), "name one or the other")
 	case o.Claim != ClaimAuto && o.Claim != Claimed && o.Claim != NotClaimed && o.Claim != Forked:
 		return problem(CodeUsage, fmt.Errorf("restore: claim mode %q is unknown", o.Claim), "it is claim, no-claim or fork")
+	case o.Claim != ClaimAuto && !o.forRocksDB():
+		return problem(CodeUsage, fmt.Errorf("restore: claim mode %q has no meaning for %s", o.Claim, o.Engine), "a database of another engine takes no snapshots; leave --claim out")
 	case o.Method != "" && o.Method != ByFiles && o.Method != ByRecords:
 		return problem(CodeUsage, fmt.Errorf("restore: method %q is unknown", o.Method), "it is files or records")
-	case o.Claim == Claimed && (o.partial() || len(o.Snapshots) > 1):
+	case o.Claim == Claimed && (o.partial() || len(o.Snapshots) > 1 || o.Group != ""):
 		return problem(CodeUsage, fmt.Errorf("restore: a part, or several snapshots together, cannot go on in one history"), "leave --claim out; it is a fork")
 	case o.Keys.From != nil && o.Keys.To != nil && string(o.Keys.From) >= string(o.Keys.To):
 		return problem(CodeUsage, fmt.Errorf("restore: no key is from %q up to %q", o.Keys.From, o.Keys.To), "the first key comes first")

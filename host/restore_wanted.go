@@ -31,6 +31,9 @@ func (w *restoration) choose() (err error) {
 		err = w.wanted.chooseFamilies(w.options.Families)
 	}
 	if err == nil {
+		err = w.agreeOnTTL()
+	}
+	if err == nil {
 		w.wanted.keys = w.options.Keys
 		err = w.chooseGroups()
 	}
@@ -53,6 +56,32 @@ func uniteFamilies(parts []*part) (families []sink.Family, err error) {
 		}
 	}
 	return families, nil
+}
+
+// families returns the wanted column families as the parts describe them.
+func (w *restoration) families() (list []catalog.Family) {
+	for _, p := range w.parts {
+		for _, f := range p.Families {
+			if w.wanted.family(f.Name) {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
+}
+
+// agreeOnTTL refuses parts whose records expire by different rules: in one column
+// family there is one.
+func (w *restoration) agreeOnTTL() error {
+	known := make(ttls)
+	for _, f := range w.families() {
+		have, twice := known[f.Name]
+		if twice && ((have == nil) != (f.TTL == nil) || have != nil && have.Format != f.TTL.Format) {
+			return fmt.Errorf("records of column family %q expire in one of the snapshots by another rule than in the others", f.Name)
+		}
+		known[f.Name] = f.TTL
+	}
+	return nil
 }
 
 // chooseFamilies leaves those that are asked for; nil asks for all.

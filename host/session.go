@@ -68,16 +68,9 @@ func (h *Host) newSession(ctx context.Context, g *generation, strategy string, d
 	return s
 }
 
-// learn reads what has to be known before the instant: which history this is,
-// what is committed in it, and the strategy's state.
-func (s *session) learn() error {
-	identity, err := s.host.db.Identity()
-	if err != nil {
-		return err
-	}
-	if s.lineage, err = readLineage(s.host.db.Path(), identity); err != nil {
-		return err
-	}
+// learn reads what has to be known before the instant: what is committed in this
+// history, and the strategy's state.
+func (s *session) learn() (err error) {
 	if s.history, err = s.host.history(s.ctx); err != nil {
 		return err
 	}
@@ -96,7 +89,17 @@ func (s *session) learn() error {
 		s.committed = latest.State
 	}
 	s.gather(latest)
-	return nil
+	s.readOrigins()
+	return s.ctx.Err()
+}
+
+// belong finds out which history this is.
+func (s *session) belong() error {
+	identity, err := s.host.db.Identity()
+	if err == nil {
+		s.lineage, err = readLineage(s.host.db.Path(), identity)
+	}
+	return err
 }
 
 // newestSound reads the manifest in the slot that pick returns, nil for slot 0.
@@ -309,7 +312,8 @@ func checkFamilyName(name string) error {
 }
 
 // BasesRead lists committed native snapshots of this lineage, newest first, of
-// which the first is known to be readable.
+// which the first is known to be readable. While a fork has none, there is one in
+// slot 0 that stands for what it was made of.
 func (s *session) BasesRead(start int, dst []abi.Base) (int, error) {
 	if err := s.allow("bases_read", abi.PhasePrepare); err != nil {
 		return 0, err
@@ -339,28 +343,17 @@ func (s *session) BaseUse(slot uint64) error {
 	if s.base != nil {
 		return fmt.Errorf("base %d: another base is in use: %w", slot, abi.ECONFLICT)
 	}
+	if slot == originSlot {
+		s.useBase(s.history.origins...)
+		return nil
+	}
 	base, err := s.host.catalog.Manifest(s.ctx, slot)
 	if err != nil {
 		s.ledger.fail(err)
 		return fmt.Errorf("read base: %w", err)
 	}
-	s.base, s.shared = base, sharedFiles(base)
-	if s.capture != nil {
-		s.capture.markBase(s.shared)
-	}
+	s.useBase(base)
 	return nil
-}
-
-// sharedFiles indexes what a later snapshot may reuse of a manifest.
-func sharedFiles(m *catalog.Manifest) map[string]*catalog.File {
-	shared := make(map[string]*catalog.File)
-	for i := range m.Contents {
-		f := &m.Contents[i]
-		if f.Scope == abi.ScopeShared && f.Identity != "" {
-			shared[f.Identity] = f
-		}
-	}
-	return shared
 }
 
 // ended is the error of what could not begin, unless the snapshot was cancelled.

@@ -19,7 +19,9 @@ type SnapshotOptions struct {
 	Meta     map[string][]byte // of the application, for example source offsets
 
 	// Savepoint makes a snapshot that shares no object with any other, that no
-	// other builds on, and that prune keeps until it is told its name.
+	// other builds on, and that prune keeps until it is told its name. All of it is
+	// in the store under "savepoints/", in a folder with its id, which is a
+	// repository by itself wherever it is moved or copied; see [OpenSingle].
 	Savepoint bool
 
 	// Group makes the snapshot part of a group snapshot: it counts once every member
@@ -148,10 +150,16 @@ func checkLabels(o SnapshotOptions) (map[string]string, map[string][]byte, error
 // prepare is the synchronous phase, and what has to be known before it.
 func (op *Operation) prepare(ctx context.Context) error {
 	s := op.session
+	if err := s.belong(); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
 	if !s.dry {
 		var err error
 		if s.run, err = op.announce(ctx); err != nil {
 			return fenced(err)
+		}
+		if s.savepoint {
+			s.run.Apart()
 		}
 	}
 	if err := s.learn(); err != nil {

@@ -14,9 +14,9 @@ import (
 func (v *verification) readCatalog(ctx context.Context, p *Pass) error {
 	t := newTally("verify", 0, 0, v.repository.report)
 	defer func() { p.Checked = t.done.FilesDone }()
-	steps := []func(context.Context, *tally) error{v.readDocuments, v.readHistory, v.countOrphans}
+	steps := []func(context.Context, *tally) error{v.readDocuments, v.readHistory, v.countOrphans, v.readSavepoints}
 	if len(v.options.Snapshots) > 0 {
-		steps = []func(context.Context, *tally) error{v.readNamed}
+		steps = []func(context.Context, *tally) error{v.readNamed, v.readSavepoints}
 	}
 	for _, step := range steps {
 		if err := step(ctx, t); err != nil {

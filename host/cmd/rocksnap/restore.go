@@ -13,6 +13,7 @@ import (
 
 func (c *cli) restoreVerb() *cobra.Command {
 	var f restoreFlags
+	var from string
 	cmd := verb("restore [ID|latest]", "Make a database of a snapshot, of a part, or of several", `Makes a database of a snapshot, by default the latest. The target must be absent
 or an empty directory, and neither within the repository or the database's
 folder nor around them; afterwards it is the complete database, or as it was.
@@ -28,6 +29,14 @@ members of a group snapshot. Their files are taken as they are where that
 can be done; else every record is read, and the reason is told. Keys are text, or
 hexadecimal digits after 0x.
 
+With --claim claim, which is the default for a whole snapshot of the same
+database, the database goes on in the history of the snapshot. With fork it begins
+one of its own, whose snapshots still reuse objects of the old one. With no-claim
+they do not: the next one is full, and the one that was restored is pinned.
+
+With --from it restores out of another repository than the configured one, such as
+a savepoint that was moved.
+
 With --engine the records go into another database than RocksDB: pebble has a
 folder for each column family, bbolt a bucket, and jsonl a file of JSON lines
 with keys and values in base64.
@@ -41,21 +50,29 @@ Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 12 key, 20 damage found,
   rocksnap restore 019c2f6e --target /srv/orders
   rocksnap restore --snapshot orders-0/latest --snapshot orders-1/latest \
     --key-groups 0-31 --target /srv/orders-of-4
+  rocksnap restore 019c2f6e --target staging --claim fork
+  rocksnap restore --from file:/mnt/019c2f6e-0f0b-7b7c-8e5a-1d2c3b4a5f60 --target old
   rocksnap restore --target lines --engine jsonl`, cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			o, err := f.options(cmd, args)
 			if err != nil {
 				return err
 			}
-			return c.restore(cmd, o)
+			return c.restore(cmd, from, o)
 		})
 	f.register(cmd)
+	cmd.Flags().StringVar(&from, "from", "", "`URL` of a repository instead of the configured one, as in file:FOLDER")
 	cmd.ValidArgsFunction = c.snapshotIDs(1)
 	return cmd
 }
 
-func (c *cli) restore(cmd *cobra.Command, o host.RestoreOptions) error {
+func (c *cli) restore(cmd *cobra.Command, from string, o host.RestoreOptions) error {
 	cfg, err := config.Load(c.config)
+	open := host.OpenRepository
+	if err == nil && cmd.Flags().Changed("from") {
+		open = host.OpenSingle
+		cfg, err = cfg.From(from, "--from")
+	}
 	if err != nil {
 		return err
 	}
@@ -63,7 +80,7 @@ func (c *cli) restore(cmd *cobra.Command, o host.RestoreOptions) error {
 		return err
 	}
 	report, done := c.progress(true)
-	r, err := host.OpenRepository(cmd.Context(), cfg, c.options(report)...)
+	r, err := open(cmd.Context(), cfg, c.options(report)...)
 	if err != nil {
 		return err
 	}
@@ -100,6 +117,7 @@ type restoreDocument struct {
 	Snapshots []string `json:"snapshots"` // all of them, ID first
 	Target    string   `json:"target"`
 	Engine    string   `json:"engine"`
+	Claim     string   `json:"claim,omitempty"` // claim, no-claim or fork
 	Method    string   `json:"method"`
 	Fallback  string   `json:"fallback,omitempty"` // why not by files
 	Files     int      `json:"files"`
@@ -116,7 +134,7 @@ type restoreDocument struct {
 func (c *cli) printRestored(r *host.Restored) error {
 	if c.json {
 		doc := restoreDocument{
-			Schema: "rocksnap.restore/1", ID: r.Snapshot.ID, Target: r.Target, Engine: r.Engine, Method: string(r.Method), Fallback: r.Fallback,
+			Schema: "rocksnap.restore/1", ID: r.Snapshot.ID, Target: r.Target, Engine: r.Engine, Claim: string(r.Claim), Method: string(r.Method), Fallback: r.Fallback,
 			Files: r.Files, Skipped: r.Skipped, Bytes: r.Bytes, Resumed: r.Resumed, Linked: r.Linked, Local: r.Local, Rewritten: r.Rewritten,
 			TotalMs: milliseconds(r.Duration), Records: r.Records,
 		}
@@ -132,6 +150,8 @@ func (c *cli) printRestored(r *host.Restored) error {
 	t.row("target", r.Target)
 	if r.Engine != host.RocksDB {
 		t.row("engine", r.Engine)
+	} else {
+		t.row("history", r.Claim)
 	}
 	t.row("files", r.Files)
 	if r.Skipped > 0 {

@@ -15,6 +15,7 @@ import (
 // restoreFlags are the flags of restore, as they were given.
 type restoreFlags struct {
 	target, method     string
+	claim              string
 	engine             string
 	snapshots          []string
 	group              string
@@ -34,6 +35,7 @@ func (f *restoreFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.prefix, "key-prefix", "", "only keys that begin with `KEY`")
 	flags.StringVar(&f.first, "from-key", "", "only keys from `KEY` on")
 	flags.StringVar(&f.end, "to-key", "", "only keys before `KEY`")
+	flags.StringVar(&f.claim, "claim", "", "`MODE` of going on with the snapshot's history: claim, no-claim or fork")
 	flags.StringVar(&f.method, "method", "", "`files` or records; files where that can be done")
 	flags.StringVar(&f.engine, "engine", host.RocksDB, engineUsage)
 	flags.BoolVar(&f.link, "link", false, "share files with the repository; not a backup")
@@ -51,7 +53,7 @@ func (f *restoreFlags) options(cmd *cobra.Command, args []string) (o host.Restor
 	}
 	o = host.RestoreOptions{
 		Group: f.group, Snapshots: append(args, f.snapshots...), Target: f.target, Families: f.families,
-		Engine: f.engine, Method: host.RestoreMethod(f.method), Link: f.link,
+		Engine: f.engine, Claim: host.Claim(f.claim), Method: host.RestoreMethod(f.method), Link: f.link,
 	}
 	if cmd.Flags().Changed("key-groups") {
 		if o.KeyGroups, err = parseGroups(f.groups); err != nil {

@@ -43,15 +43,15 @@ func (c *cli) snapshots(cmd *cobra.Command, strategy string, s series, o host.Sn
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		host.Watch(ctx, h, host.WatchOptions{Path: c.config, Signals: reloads, Report: c.reloaded, Adjust: choose(cmd, strategy)})
+		host.Watch(ctx, h, host.WatchOptions{Path: c.config, Signals: reloads, Report: c.reloaded, Adjust: choose(strategy)})
 	}()
 	defer func() { stop(); <-watching }() // before h is closed
 	return c.repeat(ctx, h, s, o)
 }
 
 // choose makes the choice of a flag hold for every configuration to come.
-func choose(cmd *cobra.Command, strategy string) func(*config.Config) error {
-	if !cmd.Flags().Changed("strategy") {
+func choose(strategy string) func(*config.Config) error {
+	if strategy == "" {
 		return nil
 	}
 	return func(cfg *config.Config) error { return cfg.Select(strategy, "--strategy") }
@@ -115,7 +115,7 @@ func partly(failed, n int) error {
 // printLine prints a snapshot as one line.
 func (c *cli) printLine(m *host.Manifest) error {
 	if c.json {
-		return c.printSnapshot(m, 0)
+		return c.printSnapshot(m, 0, "")
 	}
 	c.warnFallback(m)
 	_, err := fmt.Fprintf(c.out, "%s  %s  %s  %s new, %s reused, %.1f ms\n", m.Created.Local().Format(time.DateTime), m.ID, m.Strategy.Name,

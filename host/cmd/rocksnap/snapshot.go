@@ -18,7 +18,7 @@ import (
 func (c *cli) snapshotVerb() *cobra.Command {
 	var strategy string
 	var labels, meta []string
-	var savepoint bool
+	var savepoint, canonical, native bool
 	var group string
 	var series series
 	cmd := verb("snapshot", "Take a snapshot", `Takes a snapshot of the database with the strategy that [snapshot] strategy or
@@ -28,8 +28,13 @@ unless [snapshot] flush = "always" asks for it.
 Each --meta FILE travels with the snapshot as application metadata, under the
 file's base name; together they have at most 1 MiB.
 
-A savepoint holds all that it needs by itself, and no later snapshot builds on
-it. What a snapshot that was broken off has stored is not sent again.
+What a snapshot that was broken off has stored is not sent again.
+
+With --savepoint it holds all that it needs by itself, and no later snapshot
+builds on it. It is in the repository under savepoints/, in a folder with its id,
+which 'rocksnap restore --from' restores wherever it was copied or moved. It is of
+the strategy native-full with --native, and canonical with --canonical. One that
+was broken off begins anew.
 
 With --group ID it takes part in a group snapshot: every member of [group] takes
 its own with the same ID, a new one each time, and all of them count together or
@@ -46,10 +51,14 @@ Exit status: 0 ok, 1 failed, 2 usage, 3 some of --count failed,
 refused or failed, 130 interrupted.`,
 		`  rocksnap snapshot
   rocksnap snapshot --every 10m
+  rocksnap snapshot --savepoint --native
   rocksnap snapshot --strategy canonical --label release=1.4 --meta offsets.json`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
 			o, err := snapshotOptions(cmd, labels, meta)
 			if err != nil {
+				return err
+			}
+			if strategy, err = savepointStrategy(cmd, strategy, savepoint, native, canonical); err != nil {
 				return err
 			}
 			o.Savepoint, o.Group = savepoint, group
@@ -68,11 +77,29 @@ refused or failed, 130 interrupted.`,
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`, shown in lists, never encrypted; repeatable")
 	cmd.Flags().StringArrayVar(&meta, "meta", nil, "`FILE` with application metadata; repeatable")
 	cmd.Flags().BoolVar(&savepoint, "savepoint", false, "keep it until it is removed by its id; it shares nothing with others")
+	cmd.Flags().BoolVar(&canonical, "canonical", false, "with --savepoint, records that any engine can load")
+	cmd.Flags().BoolVar(&native, "native", false, "with --savepoint, RocksDB's own files")
 	cmd.Flags().StringVar(&group, "group", "", "take part in the group snapshot `ID`, and wait for the other members")
 	cmd.Flags().DurationVar(&series.every, "every", 0, "stay, and take one each `DURATION`, as in 10m")
 	cmd.Flags().IntVar(&series.count, "count", 0, "with --every, how many; 0 for no end")
 	c.completeStrategies(cmd)
 	return cmd
+}
+
+// savepointStrategy returns the strategy that takes a snapshot: of a savepoint the
+// one that has its format.
+func savepointStrategy(cmd *cobra.Command, strategy string, savepoint, native, canonical bool) (string, error) {
+	switch {
+	case !native && !canonical:
+		return strategy, nil
+	case !savepoint:
+		return "", usage(cmd, "--native and --canonical are for a --savepoint; any other snapshot has a --strategy")
+	case native && canonical, cmd.Flags().Changed("strategy"):
+		return "", usage(cmd, "give one of --native, --canonical and --strategy")
+	case native:
+		return "native-full", nil
+	}
+	return "canonical", nil
 }
 
 func snapshotOptions(cmd *cobra.Command, labels, meta []string) (host.SnapshotOptions, error) {
@@ -133,12 +160,20 @@ func (c *cli) snapshot(cmd *cobra.Command, strategy string, o host.SnapshotOptio
 	if err != nil {
 		return err
 	}
-	return c.printSnapshot(m, resumed.bytes.Load())
+	return c.printSnapshot(m, resumed.bytes.Load(), folderOf(cfg, m))
+}
+
+// folderOf returns the URL of a savepoint's folder; "" for any other snapshot.
+func folderOf(cfg *config.Config, m *host.Manifest) string {
+	if !m.Savepoint {
+		return ""
+	}
+	return strings.TrimSuffix(cfg.Repository.URL, "/") + "/savepoints/" + m.ID
 }
 
 // loadFor reads the configuration with the strategy that a flag chooses, if given.
 func (c *cli) loadFor(cmd *cobra.Command, strategy string) (*config.Config, error) {
-	chosen := cmd.Flags().Changed("strategy")
+	chosen := strategy != "" || cmd.Flags().Changed("strategy")
 	if chosen && strategy == "" {
 		return nil, usage(cmd, "--strategy needs a name")
 	}
@@ -177,6 +212,7 @@ type snapshotDocument struct {
 	BytesReused int64             `json:"bytes_reused"`
 	Resumed     int64             `json:"bytes_resumed"` // of the new ones; an earlier attempt had stored them
 	Savepoint   bool              `json:"savepoint"`
+	URL         string            `json:"url,omitempty"` // of a savepoint, for restore --from
 	PrepareMs   float64           `json:"prepare_ms"`
 	TotalMs     float64           `json:"total_ms"`
 	Epoch       uint64            `json:"epoch"`
@@ -187,12 +223,12 @@ type snapshotDocument struct {
 	Group          string `json:"group,omitempty"` // NAME/ID; it is committed
 }
 
-func (c *cli) printSnapshot(m *host.Manifest, resumed int64) error {
+func (c *cli) printSnapshot(m *host.Manifest, resumed int64, folder string) error {
 	c.warnFallback(m)
 	if c.json {
 		return c.print(snapshotDocument{
 			"rocksnap.snapshot/1", m.ID, m.Strategy.Name, m.Kind, m.Files, m.BytesFull, m.BytesNew, m.BytesReused,
-			resumed, m.Savepoint, m.PrepareMs, m.TotalMs, m.Epoch, filled(m.Labels),
+			resumed, m.Savepoint, folder, m.PrepareMs, m.TotalMs, m.Epoch, filled(m.Labels),
 			m.Strategy.FallbackFor, m.Strategy.FallbackReason, m.Group,
 		})
 	}
@@ -205,6 +241,9 @@ func (c *cli) printSnapshot(m *host.Manifest, resumed int64) error {
 	t.row("kind", m.Kind)
 	t.row("files", m.Files)
 	t.row("bytes", fmt.Sprintf("%s full, %s new, %s reused", size(m.BytesFull), size(m.BytesNew), size(m.BytesReused)))
+	if folder != "" {
+		t.row("savepoint", folder)
+	}
 	if resumed > 0 {
 		t.row("resumed", size(resumed))
 	}

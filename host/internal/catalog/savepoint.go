@@ -44,10 +44,11 @@ func (s *Session) complete(ctx context.Context, m *Manifest) error {
 	return w.commit(ctx, within)
 }
 
-// within returns the manifest as it is in a repository whose names begin with a
+// within returns the manifest as a copy in a repository whose names begin with a
 // folder here.
 func (m *Manifest) within(folder string) (*Manifest, error) {
 	inner := *m
+	inner.Copied = true
 	inner.Contents = slices.Clone(m.Contents)
 	for i := range inner.Contents {
 		f := &inner.Contents[i]
