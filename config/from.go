@@ -16,6 +16,9 @@ func (c *Config) From(url, origin string) (*Config, error) {
 	l := &loader{config: &other, file: origin, bad: make(map[string]bool)}
 	l.checkURL(url)
 	if len(l.problems) > 0 {
+		for _, p := range l.problems {
+			p.Line, p.Column = 0, 0 // it is in no file
+		}
 		return nil, l.problems
 	}
 	if bucket, prefix, ok := r.S3(); ok {

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rocksnap/rocksnap/abi/canonical"
+	"github.com/rocksnap/rocksnap/abi/keygroup"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
@@ -251,4 +253,38 @@ func TestNoClaimPinsOnce(t *testing.T) {
 		Target: filepath.Join(t.TempDir(), "x"), Claim: host.NotClaimed, Engine: "jsonl",
 	})
 	assert.Equal(t, host.CodeUsage, host.CodeOf(err))
+}
+
+// TestRescaledForksReuse: what a restore of parts took as it was is reused by the
+// next increment, out of the histories of other databases, however the first ones
+// are pruned afterwards.
+func TestRescaledForksReuse(t *testing.T) {
+	const count = 16
+	from := newFleet(t, 2, count, rocks.Creation{}, func(db *rocks.DB, i uint32, groups keygroup.Range) {
+		for seed := range uint64(2) {
+			writeGroups(t, db, "default", 10*uint64(i)+seed, 300, groups, count)
+			require.NoError(t, db.Flush())
+		}
+	})
+	want := from.sums(t)
+	refs := from.snapshots(t, "incremental")
+	to, restored := from.rescale(t, refs, 1, host.RestoreOptions{})
+	require.Equal(t, host.ByFiles, restored[0].Method)
+	require.Equal(t, host.Forked, restored[0].Claim)
+	m := snapshot(t, to.workers[0], "incremental")
+	var shared int64
+	for _, source := range restored[0].Sources {
+		shared += source.BytesShared
+	}
+	assert.Equal(t, shared, m.BytesReused, "nothing lies across a border")
+	assert.Equal(t, restored[0].Snapshot.ID, m.Base)
+
+	for _, cfg := range from.workers {
+		snapshot(t, cfg, "canonical")
+		pruneAll(t, cfg)
+	}
+	again := make(map[string]canonical.Sum)
+	addContent(t, again, restore(t, to.workers[0], m.ID))
+	assert.Equal(t, want, again)
+	requireSound(t, to.workers[0])
 }
