@@ -2,14 +2,18 @@ package host_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,6 +23,7 @@ import (
 	"github.com/rocksnap/rocksnap/abi/keygroup"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
@@ -129,6 +134,38 @@ func restorePart(t *testing.T, cfg *config.Config, o host.RestoreOptions) *host.
 	require.NoError(t, err)
 	requireAlone(t, filepath.Dir(o.Target), "restored")
 	return restored
+}
+
+// meeting is a store in which whoever opens an object waits for somebody else who
+// does, so that one after the other they would wait for ever.
+type meeting struct {
+	blob.Store
+	come chan struct{}
+}
+
+func (m meeting) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	if isObject(blob.VerbOpen, name) {
+		select {
+		case m.come <- struct{}{}:
+		case <-m.come:
+		case <-time.After(20 * time.Second):
+			return nil, errors.New("nobody else reads")
+		}
+	}
+	return m.Store.Open(ctx, name, offset, length)
+}
+
+// TestRestoreRangeInParallel reads the files of which a part is wanted at the same
+// time.
+func TestRestoreRangeInParallel(t *testing.T) {
+	g := newGrouped(t, 16, keygroup.Range{First: 0, Last: 15}, 50)
+	cfg := dbtest.Config(t, g.path, smallFrames, g.lines())
+	m := snapshot(t, cfg, "canonical")
+	require.Len(t, m.Contents, 2, "a file for each column family, each read by the same number of requests")
+	r, err := host.OpenRepository(t.Context(), cfg, host.WithStore(meeting{store(t, cfg), make(chan struct{})}))
+	require.NoError(t, err)
+	_, err = r.Restore(t.Context(), host.RestoreOptions{Target: filepath.Join(t.TempDir(), "target"), KeyGroups: &keygroup.Range{First: 3, Last: 5}})
+	require.NoError(t, err)
 }
 
 // TestRestorePartially restores parts of snapshots of every kind, by key group, by

@@ -164,7 +164,7 @@ func readsBack(t *testing.T, kind sink.Kind) {
 	odd := records{canonical.AppendRecord(nil, []byte("\x00"), nil)}
 	odd = append(odd, canonical.AppendRecord(nil, []byte("\x00\x00"), []byte("\xff\x00\n\"")))
 	odd = append(odd, canonical.AppendRecord(nil, []byte("\xff\xfe\xfd"), []byte{0}))
-	huge := records{canonical.AppendRecord(nil, []byte("a"), bytes.Repeat([]byte("rocksnap"), 2<<20))}
+	huge := records{canonical.AppendRecord(nil, []byte("a"), bytes.Repeat([]byte("rocksnap"), 1<<17))}
 	huge = append(huge, canonical.AppendRecord(nil, bytes.Repeat([]byte("k"), 20_000), []byte("of a long key")))
 	runs := map[string][]records{
 		"default": {count("a", 900), count("b", 1), count("c", 3000)},
