@@ -19,7 +19,8 @@ import (
 //   - aborted: an intent of the strategy that is still there, without a snapshot.
 //   - complete: a snapshot whose intent is still there, which goes only after the
 //     strategy was told. And the newest snapshot, once in the life of a host: prune
-//     may have taken the intent away.
+//     may have taken the intent away. And one that appears later, as of another host
+//     or of a group that was undecided.
 //   - subsumed: a slot that the strategy's newest manifest knows and that is gone.
 //     The next manifest forgets it, so a session that is not committed tells again.
 type news struct {
@@ -81,17 +82,25 @@ func (s *session) gather(latest *catalog.Manifest) {
 	for slot := range there {
 		known[slot] = true
 	}
+	before, met := h.known[s.strand()], h.met[s.strand()]
+	if before == nil {
+		before = h.slots(s.strand())
+		maps.Copy(before, known)
+	}
 	s.gatherEnded()
 	if h.isDeaf(s, latest) {
 		s.news = news{deaf: true}
 		return
 	}
 	s.news = news{known: slices.Sorted(maps.Keys(known)), notes: slices.Clone(h.owed[s.strand()])}
-	if latest != nil && !h.met[s.strand()] {
+	if latest != nil && !met {
 		s.news.add(abi.EventComplete, latest.Slot)
 	}
 	for _, slot := range s.news.known {
-		if !there[slot] && !s.history.unread[slot] {
+		switch {
+		case there[slot] && !before[slot]:
+			s.news.add(abi.EventComplete, slot)
+		case !there[slot] && !s.history.unread[slot]:
 			s.news.add(abi.EventSubsumed, slot)
 		}
 	}

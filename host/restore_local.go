@@ -18,6 +18,7 @@ import (
 type localFile struct {
 	path   string
 	size   int64  // bytes
+	room   int64  // bytes that were counted for it when asking for room
 	digest string // BLAKE3-256 that it must have, hex
 	linked bool   // rather than copied: RocksDB never changes it, and nobody else can
 }
@@ -66,20 +67,22 @@ func (w *restoration) addLocal(k rocks.Kept, n *keptNote, p *part) {
 			continue
 		}
 		fixed := f.Kind == abi.KindTable || f.Kind == abi.KindBlob
-		w.local[p.path(f.Name)] = localFile{filepath.Join(k.Path(), f.Name), f.Size, digest, fixed && k.Own}
+		w.local[p.path(f.Name)] = localFile{
+			path: filepath.Join(k.Path(), f.Name), size: f.Size, room: min(f.Size, w.expected(p, f)), digest: digest, linked: fixed && k.Own,
+		}
 	}
 }
 
 // linkable returns how many bytes of files need no room in a folder, as far as can
-// be told without reading them.
+// be told without reading them. What is made of records does.
 func (w *restoration) linkable(folder string) (bytes int64) {
 	var at, above unix.Stat_t
-	if unix.Stat(folder, &above) != nil {
+	if w.refusesFiles() != "" || w.options.Method == ByRecords || unix.Stat(folder, &above) != nil {
 		return 0
 	}
 	for _, l := range w.local {
 		if l.linked && unix.Lstat(l.path, &at) == nil && at.Dev == above.Dev && at.Size == l.size {
-			bytes += l.size
+			bytes += l.room
 		}
 	}
 	return bytes
