@@ -124,6 +124,7 @@ func TestEverything(t *testing.T) {
 			},
 			IdentityFile: filepath.Join(c.Dir(), "key.txt"),
 		},
+		Pack: &Pack{Below: 512 << 10, Into: 16 << 20, MaxSpaceAmplification: 3},
 	}, c.Repository)
 	assert.Equal(t, FlushNever, c.Snapshot.Flush)
 	assert.Equal(t, Local{Keep: 2}, c.Local)

@@ -28,7 +28,7 @@ func defaults(path string) *Config {
 	return &Config{
 		Path:       path,
 		Database:   Database{Mode: Own},
-		Repository: Repository{Transfer: Transfer{Workers: 4}},
+		Repository: Repository{Transfer: Transfer{Workers: 4}, Pack: defaultPack()},
 		Snapshot:   Snapshot{Flush: FlushAuto},
 		Plugins:    Plugins{Memory: 1 << 30},
 		Retention:  Retention{Grace: Duration(time.Hour)},
@@ -66,6 +66,7 @@ func (l *loader) complete() {
 		c.Repository.Endpoint = strings.TrimRight(c.Repository.Endpoint, "/")
 	}
 	l.completeTransfer()
+	l.completePack()
 	if !l.given(dotted("repository.name")) && c.Database.Path != "" {
 		c.Repository.Name = filepath.Base(c.Database.Path)
 	}

@@ -93,6 +93,12 @@ func literal(target any) string {
 		return strconv.Itoa(*t)
 	case *uint32:
 		return strconv.FormatUint(uint64(*t), 10)
+	case *float64:
+		text := strconv.FormatFloat(*t, 'f', -1, 64)
+		if !strings.Contains(text, ".") {
+			text += ".0" // or it were an integer
+		}
+		return text
 	case *[]string:
 		quoted := make([]string, len(*t))
 		for i, item := range *t {

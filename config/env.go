@@ -70,6 +70,10 @@ func fromText(target any, text string) any {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return n
 		}
+	case *float64:
+		if n, err := strconv.ParseFloat(text, 64); err == nil {
+			return n
+		}
 	case *bool:
 		if b, err := strconv.ParseBool(text); err == nil {
 			return b

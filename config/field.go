@@ -60,6 +60,7 @@ func (c *Config) fields() []field {
 		{dotted("retention.keep_label"), &c.Retention.KeepLabel},
 		{dotted("retention.grace"), &c.Retention.Grace},
 	}
+	fields = append(fields, c.Repository.Pack.fields()...)
 	if c.KeyGroups != nil {
 		fields = append(fields,
 			field{dotted("keygroups.count"), &c.KeyGroups.Count},
@@ -122,6 +123,8 @@ func set(target, value any) (err error) {
 		var n int64
 		n, err = whole(value, math.MaxUint32)
 		*t = uint32(n)
+	case *float64:
+		*t, err = number(value)
 	case *Size:
 		err = setSize(t, value)
 	case *[]string:
@@ -169,6 +172,17 @@ func whole(value any, limit int64) (int64, error) {
 		return 0, refuse("must not be negative: %d", n)
 	case n > limit:
 		return 0, refuse("must be at most %d, not %d", limit, n)
+	}
+	return n, nil
+}
+
+func number(value any) (float64, error) {
+	if n, ok := value.(int64); ok {
+		return float64(n), nil
+	}
+	n, ok := value.(float64)
+	if !ok {
+		return 0, refuse("must be a number, not %s", kindOf(value))
 	}
 	return n, nil
 }

@@ -24,6 +24,7 @@ type Repository struct {
 	CAFile     string // s3 only: certificates to trust besides those of the system
 	Transfer   Transfer
 	Encryption Encryption
+	Pack       *Pack // nil when each file has an object to itself
 }
 
 const (

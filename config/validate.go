@@ -49,6 +49,7 @@ func (l *loader) check() {
 	}
 	l.checkRepository()
 	l.checkTransfer()
+	l.checkPack()
 	l.checkEncryption()
 	l.checkFolders()
 	l.checkFlush()
