@@ -190,14 +190,24 @@ func fileRecord(id uint32, e *catalog.File, families map[string]uint32) abi.File
 	return r
 }
 
-// markBase flags the files that a base shares.
-func (c *capture) markBase(shared map[string]*catalog.File) {
-	for i := range c.files {
-		f := &c.files[i]
-		if base, ok := shared[f.entry.Identity]; ok && base.Size == f.entry.Size {
+// markBase flags the files that a base shares, except for what is to be stored anew.
+func (s *session) markBase() {
+	wasteful := s.wasteful()
+	for i := range s.capture.files {
+		f := &s.capture.files[i]
+		if base := f.in(s.shared); base != nil && !wasteful[base.Object] {
 			f.record.Flags |= abi.FileInBase
 		}
 	}
+}
+
+// in returns the file of a base that holds the same, or nil.
+func (f *capturedFile) in(shared map[string]*catalog.File) *catalog.File {
+	base := shared[f.entry.Identity]
+	if base == nil || base.Size != f.entry.Size {
+		return nil
+	}
+	return base
 }
 
 // blobOrigin knows where blob files come from. RocksDB gives them no unique id,

@@ -154,7 +154,7 @@ func (s *session) useBase(list ...*catalog.Manifest) {
 		addShared(s.shared, m)
 	}
 	if s.capture != nil {
-		s.capture.markBase(s.shared)
+		s.markBase()
 	}
 }
 

@@ -76,6 +76,8 @@ type copying struct {
 	tally    *tally
 	modules  map[string]bool // sha256 of those that were looked at
 	result   *Copied
+
+	inspections inspections // of the destination
 }
 
 // choose lists the snapshots that the destination does not have.

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 )
@@ -20,8 +18,9 @@ type passage struct {
 	id, lineage string
 	asIs        bool // stored bytes go over unchanged
 
-	mu   sync.Mutex // guards base and the sums of the result
-	base stocked    // the newest snapshot that something was reused of
+	mu    sync.Mutex // guards base, small and the sums of the result
+	base  stocked    // the newest snapshot that something was reused of
+	small []*carried // what goes into packs
 }
 
 // run carries the files over and publishes the manifest.
@@ -36,12 +35,11 @@ func (p *passage) run(ctx context.Context, m *Manifest) error {
 		bytes += p.bytes(&m.Contents[i])
 	}
 	p.tally.expect(bytes - m.BytesFull)
-	files, within := errgroup.WithContext(ctx)
-	files.SetLimit(p.to.workers)
-	for i := range m.Contents {
-		files.Go(func() error { return p.carry(within, &m.Contents[i]) })
+	err := p.from.eachRun(ctx, filesOf(m), p.to.workers, p.carry)
+	if err == nil {
+		err = p.carrySmall(ctx)
 	}
-	if err := files.Wait(); err != nil {
+	if err != nil {
 		return err
 	}
 	return p.publish(ctx, m)
@@ -50,31 +48,54 @@ func (p *passage) run(ctx context.Context, m *Manifest) error {
 // bytes returns how many bytes pass when a file is sent.
 func (p *passage) bytes(f *File) int64 {
 	if p.asIs {
-		return f.ObjectSize()
+		return f.StoredSize()
 	}
 	return f.Size
 }
 
-// carry makes a file of the source one of the destination.
-func (p *passage) carry(ctx context.Context, f *File) error {
+// carry makes a file of the source one of the destination, unless it is to go into a
+// pack with others.
+func (p *passage) carry(ctx context.Context, source *Repository, f *File) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	from := *f
-	f.Reused = false
-	switch {
-	case p.reuse(ctx, f):
+	f.Reused, f.Segment = false, nil
+	if p.reuse(ctx, f) {
 		p.tally.reuse(p.bytes(&from))
+		return nil
+	}
+	left := p.claim(&from, f)
+	switch {
+	case left.Whole() && p.inspections.isThere(ctx, p.to, left):
+		refer(f, left)
+		p.tally.resume(p.bytes(&from))
+		p.count(&p.result.Resumed, f.Size, 0)
+	case p.isSmall(f):
+		p.put(&carried{from, f})
 		return nil
 	case p.dry:
 		p.count(&p.result.Bytes, p.bytes(&from), 1)
 		p.tally.add(p.bytes(&from), 1)
 		return nil
-	}
-	if err := p.store(ctx, &from, f); err != nil {
-		return err
+	default:
+		if err := p.store(ctx, source, &from, f, left); err != nil {
+			return err
+		}
 	}
 	return p.session.Note(ctx, p.record(&from, f))
+}
+
+// claim returns what a copy has left of a file that was broken off.
+func (p *passage) claim(from, f *File) catalog.Stored {
+	if p.dry {
+		return catalog.Stored{}
+	}
+	left, _ := p.session.Claim(p.record(from, f).Key)
+	if left.Size != from.Size || left.Keys != p.to.keys.id() {
+		return catalog.Stored{}
+	}
+	return left
 }
 
 // count adds to a sum of the result.
@@ -88,7 +109,7 @@ func (p *passage) count(sum *int64, bytes int64, objects int) {
 // reuse refers to an object that the destination has for a shared file.
 func (p *passage) reuse(ctx context.Context, f *File) bool {
 	held, ok := p.stock.find(stockKey(f, p.lineage, p.asIs))
-	if !ok || f.Scope != abi.ScopeShared || held.Size != f.Size || !p.dry && !p.to.isThere(ctx, held.Stored) {
+	if !ok || f.Scope != abi.ScopeShared || held.Size != f.Size || !p.dry && !p.inspections.isThere(ctx, p.to, held.Stored) {
 		return false
 	}
 	refer(f, held.Stored)
@@ -102,34 +123,16 @@ func (p *passage) reuse(ctx context.Context, f *File) bool {
 	return true
 }
 
-// refer makes a file that of an object which is stored.
-func refer(f *File, s catalog.Stored) {
-	f.Object, f.Stored, f.Digest, f.CRC32C = s.Object, 0, s.Digest, s.CRC32C
-	if s.Stored != s.Size {
-		f.Stored = s.Stored
-	}
-}
-
-// store has an object for a file: one that a copy has left which was broken off,
+// store has an object for a file: one that a copy has begun which was broken off,
 // or a new one.
-func (p *passage) store(ctx context.Context, from, f *File) error {
-	left, _ := p.session.Claim(p.record(from, f).Key)
-	if left.Size != from.Size || left.Keys != p.to.keys.id() {
-		left = catalog.Stored{}
-	}
-	switch {
-	case left.Whole() && p.to.isThere(ctx, left):
-		refer(f, left)
-		p.tally.resume(p.bytes(from))
-		p.count(&p.result.Resumed, f.Size, 0)
-		return nil
-	case left.Object != "" && !left.Whole():
-		err := p.send(ctx, from, f, left.Object)
+func (p *passage) store(ctx context.Context, source *Repository, from, f *File, left catalog.Stored) error {
+	if left.Object != "" && !left.Whole() {
+		err := p.send(ctx, source, from, f, left.Object)
 		if !errors.Is(err, fs.ErrExist) { // then it was whole, but nobody knows what it holds
 			return err
 		}
 	}
-	return p.send(ctx, from, f, p.session.Mint())
+	return p.send(ctx, source, from, f, p.session.Mint())
 }
 
 // record is what is noted of a file that is stored. What the source stores for it
@@ -140,45 +143,56 @@ func (p *passage) record(from, f *File) catalog.Stored {
 	if from.Scope == abi.ScopePrivate {
 		key += ":" + p.id
 	}
-	return catalog.Stored{
-		Key: key, Object: f.Object, Size: f.Size, Stored: f.StoredSize(), Digest: f.Digest, CRC32C: f.CRC32C, Keys: p.to.keys.id(),
-	}
+	return storedAs(key, f, p.to.keys.id())
 }
 
 // send stores a file under a name. Nothing is stored unless the source's object is
 // as its manifest says.
-func (p *passage) send(ctx context.Context, from, f *File, object string) error {
+func (p *passage) send(ctx context.Context, source *Repository, from, f *File, object string) error {
 	if from.Size >= noteFrom {
 		begun := catalog.Stored{Key: p.record(from, f).Key, Object: object, Size: from.Size, Keys: p.to.keys.id()}
 		if err := p.session.Note(ctx, begun); err != nil {
 			return err
 		}
 	}
-	body, err := p.open(ctx, from)
+	body, err := p.open(ctx, source, from)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	stored := newMeter(body, nil)
-	if !p.asIs {
-		if stored.from, err = p.to.keys.encrypt(body); err != nil {
-			return err
-		}
+	stored, err := p.outgoing(body)
+	if err != nil {
+		return err
 	}
 	if err := p.to.create(ctx, object, stored); err != nil {
 		return fmt.Errorf("copy %s: %w", from.Name, err)
 	}
-	refer(f, catalog.Stored{Object: object, Size: f.Size, Stored: stored.size, Digest: stored.digest(), CRC32C: stored.crc})
+	f.Object = object
+	describeCopy(f, stored)
 	p.count(&p.result.Bytes, stored.size, 1)
 	p.tally.file()
 	return nil
 }
 
-func (p *passage) open(ctx context.Context, f *File) (io.ReadCloser, error) {
-	if p.asIs {
-		return p.from.openStored(ctx, f, p.tally.bytes)
+// outgoing is what is stored in the destination of what is read from the source.
+func (p *passage) outgoing(body io.Reader) (stored *meter, err error) {
+	stored = newMeter(body, nil)
+	if !p.asIs {
+		stored.from, err = p.to.keys.encrypt(body)
 	}
-	return p.from.open(ctx, f, p.tally)
+	return stored, err
+}
+
+// describeCopy fills in size and digests of what was stored. The place is known.
+func describeCopy(f *File, stored *meter) {
+	refer(f, catalog.Stored{Object: f.Object, Size: f.Size, Stored: stored.size, Digest: stored.digest(), CRC32C: stored.crc, Segment: f.Segment})
+}
+
+func (p *passage) open(ctx context.Context, source *Repository, f *File) (io.ReadCloser, error) {
+	if p.asIs {
+		return source.openStored(ctx, f, p.tally.bytes)
+	}
+	return source.open(ctx, f, p.tally)
 }
 
 // publish commits the manifest, whose files are the destination's by now. Once that

@@ -90,9 +90,7 @@ func (s *stock) add(m *Manifest) {
 		if f.Scope != abi.ScopeShared {
 			continue
 		}
-		held := stocked{snapshot: m.ID, slot: m.Slot, Stored: catalog.Stored{
-			Object: f.Object, Size: f.Size, Stored: f.StoredSize(), Digest: f.Digest, CRC32C: f.CRC32C,
-		}}
+		held := stocked{snapshot: m.ID, slot: m.Slot, Stored: storedAs("", f, "")}
 		for _, asIs := range []bool{true, false} {
 			key := stockKey(f, m.Lineage, asIs)
 			if key != "" && s.files[key].slot <= held.slot {

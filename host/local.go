@@ -176,15 +176,23 @@ func (h *Host) isWorthKeeping(k rocks.Kept, known *history) bool {
 }
 
 // plainDigests are those of files as they were before they were encrypted, by the
-// object that each is in.
-type plainDigests struct{ byObject sync.Map }
+// place that each has in the store.
+type plainDigests struct{ byPlace sync.Map }
 
-func (d *plainDigests) add(object, digest string) { d.byObject.Store(object, digest) }
+// storedAt is the place of a file in the store.
+type storedAt struct {
+	object string
+	offset int64
+}
+
+func (d *plainDigests) add(f *File, digest string) {
+	d.byPlace.Store(storedAt{f.Object, f.Offset()}, digest)
+}
 
 // of returns the digest of a file, and "" when it is not known.
 func (d *plainDigests) of(f *File) string {
-	digest, ok := d.byObject.Load(f.Object)
-	if !ok || f.Segment != nil {
+	digest, ok := d.byPlace.Load(storedAt{f.Object, f.Offset()})
+	if !ok {
 		return ""
 	}
 	return digest.(string)

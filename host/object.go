@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"sync"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
@@ -58,11 +59,63 @@ func (r *Repository) inspect(ctx context.Context, f *File) (what string, err err
 	return "", nil
 }
 
-// isThere says whether an object that an earlier session has left is whole.
-func (r *Repository) isThere(ctx context.Context, left catalog.Stored) bool {
-	f := File{Object: left.Object, Size: left.Size, Stored: left.Stored, CRC32C: left.CRC32C}
-	what, err := r.inspect(ctx, &f)
+// inspections remembers what is wrong with packs, so that the store is not asked
+// once for each file in one.
+type inspections struct {
+	mu    sync.Mutex
+	packs map[string]func() (what string, err error) // by object
+}
+
+// of is inspect, which for a pack also says whether a repair has found it damaged.
+func (i *inspections) of(ctx context.Context, r *Repository, f *File) (what string, err error) {
+	if f.Segment == nil {
+		return r.inspect(ctx, f)
+	}
+	return i.ofPack(f.Object, func() (string, error) {
+		what, err := r.inspect(ctx, f)
+		if what != "" || err != nil {
+			return what, err
+		}
+		return r.isAside(ctx, f.Object)
+	})()
+}
+
+func (i *inspections) ofPack(object string, inspect func() (string, error)) func() (string, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.packs == nil {
+		i.packs = make(map[string]func() (string, error))
+	}
+	if i.packs[object] == nil {
+		i.packs[object] = sync.OnceValues(inspect)
+	}
+	return i.packs[object]
+}
+
+// isThere says whether what an earlier session has left is whole.
+func (i *inspections) isThere(ctx context.Context, r *Repository, left catalog.Stored) bool {
+	var f File
+	f.Size = left.Size
+	refer(&f, left)
+	what, err := i.of(ctx, r, &f)
 	return what == "" && err == nil
+}
+
+// refer gives a file the place and the digests of one that is stored.
+func refer(f *File, s catalog.Stored) {
+	f.Object, f.Stored, f.Digest, f.CRC32C, f.Segment = s.Object, 0, s.Digest, s.CRC32C, s.Segment
+	if s.Stored != s.Size {
+		f.Stored = s.Stored
+	}
+}
+
+// storedAs is the reverse of refer. keys names the recipients that the file is
+// encrypted for.
+func storedAs(key string, f *File, keys string) catalog.Stored {
+	return catalog.Stored{
+		Key: key, Object: f.Object, Size: f.Size, Stored: f.StoredSize(), Digest: f.Digest, CRC32C: f.CRC32C, Keys: keys,
+		Segment: f.Segment,
+	}
 }
 
 // replace stores the object of a file again from a copy of the file. Nothing is
@@ -141,18 +194,39 @@ func (r *Repository) heal(ctx context.Context, object string, from source) error
 	return r.create(ctx, object, &meter{from: body})
 }
 
-// setAside moves a damaged object to where nobody reuses it, and returns its new
-// name. The copy of an earlier attempt, which was killed before it deleted the
-// object, will do.
-func (r *Repository) setAside(ctx context.Context, object string) (aside string, err error) {
-	aside = "damaged/" + path.Base(object)
+// asideName is where a repair keeps an object that it has found damaged. No snapshot
+// reuses a pack of which there is such a copy.
+func asideName(object string) string { return "damaged/" + path.Base(object) }
+
+// isAside says whether a repair has found a pack damaged and could not heal it.
+func (r *Repository) isAside(ctx context.Context, object string) (what string, err error) {
+	_, err = r.store.Stat(ctx, asideName(object))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return "was found damaged by a repair", err
+}
+
+// copyAside copies a damaged object to where nobody reuses it, and returns the name
+// of the copy. That of an earlier attempt, which was killed, will do.
+func (r *Repository) copyAside(ctx context.Context, object string) (aside string, err error) {
+	aside = asideName(object)
 	body, err := r.store.Open(ctx, object, 0, -1)
 	if err != nil {
 		return "", err
 	}
 	defer body.Close()
 	err = r.create(ctx, aside, &meter{from: &interruptible{ctx, body}})
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return aside, err
+}
+
+// setAside moves a damaged object to where nobody reuses it, and returns its new
+// name.
+func (r *Repository) setAside(ctx context.Context, object string) (aside string, err error) {
+	if aside, err = r.copyAside(ctx, object); err != nil {
 		return "", err
 	}
 	return aside, r.store.Delete(ctx, object)
@@ -226,10 +300,12 @@ func (r *Repository) openStored(ctx context.Context, f *File, moved func(n int))
 		length = f.StoredSize()
 	}
 	body, err := r.store.Open(ctx, f.Object, f.Offset(), length)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, damaged(f, isMissing)
-	}
-	if err != nil {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, tooShort(f)
+	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", f.Name, err)
 	}
 	return &checkedBody{Closer: body, meter: newMeter(&interruptible{ctx, body}, moved), file: f}, nil
@@ -245,12 +321,17 @@ type checkedBody struct {
 func (b *checkedBody) Read(p []byte) (int, error) {
 	n, err := b.meter.Read(p)
 	switch {
-	case b.size > b.file.StoredSize(), err == io.EOF && b.size < b.file.StoredSize():
-		return n, damaged(b.file, fmt.Sprintf("has not its %d bytes", b.file.StoredSize()))
+	case b.size > b.file.StoredSize(), err == io.EOF && b.size < b.file.StoredSize(), errors.Is(err, io.ErrUnexpectedEOF):
+		return n, tooShort(b.file)
 	case err == io.EOF && b.digest() != b.file.Digest:
 		return n, damaged(b.file, "has changed: its digest is wrong")
 	}
 	return n, err
+}
+
+// tooShort reports an object that does not reach to the end of a file in it.
+func tooShort(f *File) error {
+	return damaged(f, fmt.Sprintf("has not its %d bytes", f.StoredSize()))
 }
 
 // interruptible ends a copy soon after its context does.

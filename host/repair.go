@@ -101,6 +101,7 @@ type repair struct {
 	capture  *capture // nil until it is needed
 	release  func()   // of the lease on the database
 	outcomes map[string]outcome
+	alike    map[string][]*File // what was verified, by digest; nil until it is needed
 	result   Repaired
 }
 
@@ -130,7 +131,9 @@ func (p *repair) run(ctx context.Context) error {
 }
 
 func (p *repair) treat(ctx context.Context, f Finding) (outcome, error) {
-	if h := p.found.objects[f.Object]; h != nil {
+	if h := p.found.objects[f.Object]; h != nil && h.file.Segment != nil {
+		return p.pack(ctx, h)
+	} else if h != nil {
 		return p.object(ctx, h.file)
 	}
 	for digest := range p.found.modules {
@@ -201,12 +204,21 @@ func (p *repair) leave(ctx context.Context, f *File) (outcome, error) {
 	return outcome{how: how + ": set aside as " + aside + "; the next snapshot stores the file anew if the database still has it"}, nil
 }
 
-// twins lists the objects that hold the same bytes.
+// twins lists the places that hold the same bytes.
 func (p *repair) twins(ctx context.Context, f *File) (list []source, err error) {
-	for object, h := range p.found.objects {
-		if object != f.Object && h.file.Digest == f.Digest && !p.found.isBroken(object) {
-			list = append(list, source{"object " + object, func() (io.ReadCloser, error) {
-				return p.host.openStored(ctx, h.file, nil)
+	if p.alike == nil {
+		p.alike = make(map[string][]*File)
+		for _, h := range p.found.objects {
+			for _, g := range h.files() {
+				p.alike[g.Digest] = append(p.alike[g.Digest], g)
+			}
+		}
+	}
+	for _, g := range p.alike[f.Digest] {
+		isLost := g.Segment == nil && p.found.isBroken(g.Object) // of a pack some may be whole
+		if g.Object != f.Object && !isLost {
+			list = append(list, source{"object " + g.Object, func() (io.ReadCloser, error) {
+				return p.host.openStored(ctx, g, nil)
 			}})
 		}
 	}

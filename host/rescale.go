@@ -127,13 +127,10 @@ func liveFiles(set *version.Set) map[string]bool {
 
 // fetchSome fetches some files of a part.
 func (w *restoration) fetchSome(ctx context.Context, p *part, some func(*File) bool) error {
-	all := newParallel(ctx, w.workers)
-	for i := range p.Contents {
-		if f := &p.Contents[i]; some(f) {
-			all.run(func(ctx context.Context) error { return w.fetch(ctx, p, f) })
-		}
-	}
-	return all.wait()
+	files := slices.DeleteFunc(filesOf(p.Manifest), func(f *File) bool { return !some(f) })
+	return w.eachRun(ctx, files, w.workers, func(ctx context.Context, from *Repository, f *File) error {
+		return w.fetch(ctx, p, from, f)
+	})
 }
 
 // trim hides what a part holds beyond its keys, and empties its WAL. Of one of

@@ -88,7 +88,7 @@ func (o *objectAt) explain(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return damaged(o.file, isMissing)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return damaged(o.file, fmt.Sprintf("has not its %d bytes", o.file.StoredSize()))
+		return tooShort(o.file)
 	}
 	return asPassing(fmt.Errorf("read %s: %w", o.file.Name, err))
 }

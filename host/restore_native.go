@@ -23,11 +23,11 @@ func (w *restoration) restoreNative(ctx context.Context, p *part) error {
 		return fmt.Errorf("the manifest lists no CURRENT: %w", abi.ECORRUPT)
 	}
 	current := &p.Contents[i]
-	fetch := func(ctx context.Context, f *File) error {
+	fetch := func(ctx context.Context, from *Repository, f *File) error {
 		if f == current || f.Kind == abi.KindStream { // a stream has a meaning for its strategy only
 			return nil
 		}
-		return w.fetch(ctx, p, f)
+		return w.fetch(ctx, p, from, f)
 	}
 	if err := w.fetchAll(ctx, p.Manifest, fetch); err != nil {
 		return err
@@ -35,7 +35,7 @@ func (w *restoration) restoreNative(ctx context.Context, p *part) error {
 	if err := writeIdentity(w.staging.dir, w.staging.attempt.Identity); err != nil {
 		return err
 	}
-	return w.fetch(ctx, p, current)
+	return w.fetch(ctx, p, w.Repository, current)
 }
 
 // writeIdentity makes the directory a database of its own. RocksDB would do so
@@ -49,22 +49,19 @@ func writeIdentity(dir, identity string) error {
 
 // fetchAll fetches the files as the snapshot's strategy wishes, if it may and
 // does, or else all in parallel.
-func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(context.Context, *File) error) error {
+func (r *Repository) fetchAll(ctx context.Context, m *Manifest, fetch func(context.Context, *Repository, *File) error) error {
 	if r.steered(m) {
-		if done, err := r.steer(ctx, m, fetch); done || err != nil {
+		one := func(ctx context.Context, f *File) error { return fetch(ctx, r, f) }
+		if done, err := r.steer(ctx, m, one); done || err != nil {
 			return unsteered(err, m.Strategy.Name)
 		}
 	}
-	all := newParallel(ctx, r.workers)
-	for i := range m.Contents {
-		all.run(func(ctx context.Context) error { return fetch(ctx, &m.Contents[i]) })
-	}
-	return all.wait()
+	return r.eachRun(ctx, filesOf(m), r.workers, fetch)
 }
 
 // fetch writes a file durably, and checks its digest while it does, unless an
 // earlier attempt did or this machine has it. The file gets its name last of all.
-func (w *restoration) fetch(ctx context.Context, p *part, f *File) error {
+func (w *restoration) fetch(ctx context.Context, p *part, from *Repository, f *File) error {
 	if w.staging.has(p.path(f.Name)) {
 		return nil
 	}
@@ -74,19 +71,19 @@ func (w *restoration) fetch(ctx context.Context, p *part, f *File) error {
 	if done, err := w.link(ctx, p, f); done || err != nil {
 		return err
 	}
-	body, err := w.source(ctx, f, w.tally)
+	body, err := from.source(ctx, f, w.tally)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	from, digest := io.Reader(body), func() string { return f.Digest }
+	content, digest := io.Reader(body), func() string { return f.Digest }
 	if f.Stored > 0 { // that digest is of the encrypted bytes
 		plain := newMeter(body, nil)
-		from, digest = plain, plain.digest
+		content, digest = plain, plain.digest
 	}
 	incomplete := w.staging.work(partsFolder, p.stem()+f.Name)
 	err = durable.CreateFile(incomplete, 0o644, func(w io.Writer) error {
-		_, err := io.Copy(w, from)
+		_, err := io.Copy(w, content)
 		return err
 	})
 	if err == nil {

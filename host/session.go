@@ -48,7 +48,10 @@ type session struct {
 	view    *rocks.View
 	options string // text of RocksDB's OPTIONS when the view was opened
 	ledger  ledger
-	digests plainDigests // of what is encrypted; see keptNote
+
+	bundles     map[abi.Scope]*bundle // small files that wait for others
+	inspections inspections
+	digests     plainDigests // of what is encrypted; see keptNote
 
 	news      news              // of earlier snapshots
 	committed map[string][]byte // state as of the latest snapshot
@@ -262,8 +265,8 @@ func (s *session) Checkpoint() (int, error) {
 			s.ledger.fail(err)
 			return 0, err
 		}
-		c.markBase(s.shared)
 		s.capture = c
+		s.markBase()
 		s.ledger.expect(c.files)
 	}
 	return len(s.capture.files), nil

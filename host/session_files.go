@@ -61,11 +61,19 @@ func (s *session) Upload(reqs []abi.Upload) (int, error) {
 		if err := checkUpload(f, r); err != nil {
 			return i, err
 		}
-		if !s.transfers.submit(s.upload(r, f)) {
+		if !s.accept(r, f) {
 			return i, nil
 		}
 	}
 	return len(reqs), nil
+}
+
+// accept takes an upload on, unless there is no room for it now.
+func (s *session) accept(r abi.Upload, f *capturedFile) bool {
+	if s.isSmall(f) {
+		return s.bundle(r, f)
+	}
+	return s.transfers.submit(s.upload(r, f))
 }
 
 // checkUpload allows sharing only what a later snapshot can recognise.
@@ -88,11 +96,7 @@ func (s *session) upload(r abi.Upload, f *capturedFile) *request {
 			if err := s.ledger.begin(r.File, f.entry.Name); err != nil {
 				return err
 			}
-			entry := f.entry
-			entry.Scope = r.Scope
-			if s.savepoint {
-				entry.Scope = abi.ScopePrivate
-			}
+			entry := s.entryOf(r, f)
 			err := s.storeFile(ctx, &entry)
 			s.ledger.end(r.File, entry, err)
 			c.Bytes = uint64(entry.Size)
@@ -101,22 +105,24 @@ func (s *session) upload(r abi.Upload, f *capturedFile) *request {
 	}
 }
 
+// entryOf is the entry of a file that is to be uploaded.
+func (s *session) entryOf(r abi.Upload, f *capturedFile) catalog.File {
+	entry := f.entry
+	entry.Scope = r.Scope
+	if s.savepoint {
+		entry.Scope = abi.ScopePrivate
+	}
+	return entry
+}
+
 // storeFile stores a file of the checkpoint and fills in object and digests. What
 // a session that was killed has stored of it is not stored again.
 func (s *session) storeFile(ctx context.Context, entry *catalog.File) error {
 	if s.dry {
 		return nil
 	}
-	left, ok := s.run.Claim(entry.Identity)
-	if !ok || left.Size != entry.Size || left.Keys != s.host.keys.id() {
-		left = catalog.Stored{}
-	}
-	if left.Whole() && s.host.isThere(ctx, left) {
-		entry.Object, entry.Stored, entry.Digest, entry.CRC32C = left.Object, 0, left.Digest, left.CRC32C
-		if left.Stored != left.Size {
-			entry.Stored = left.Stored
-		}
-		s.ledger.resumed(entry.Size)
+	left := s.claim(entry)
+	if s.resume(ctx, entry, left) {
 		return s.note(ctx, entry)
 	}
 	if left.Object != "" && !left.Whole() {
@@ -126,6 +132,26 @@ func (s *session) storeFile(ctx context.Context, entry *catalog.File) error {
 		}
 	}
 	return s.sendFile(ctx, entry, s.run.Mint())
+}
+
+// claim returns what a session that was killed has stored of a file, or begun to,
+// if it can be used.
+func (s *session) claim(entry *catalog.File) catalog.Stored {
+	left, ok := s.run.Claim(entry.Identity)
+	if !ok || left.Size != entry.Size || left.Keys != s.host.keys.id() {
+		return catalog.Stored{}
+	}
+	return left
+}
+
+// resume refers to what an earlier session has stored of a file, if it is all there.
+func (s *session) resume(ctx context.Context, entry *catalog.File, left catalog.Stored) bool {
+	if !left.Whole() || !s.inspections.isThere(ctx, s.host.Repository, left) {
+		return false
+	}
+	refer(entry, left)
+	s.ledger.resumed(entry.Size)
+	return true
 }
 
 // sendFile stores a file under a name.
@@ -143,13 +169,19 @@ func (s *session) sendFile(ctx context.Context, entry *catalog.File, object stri
 	if err != nil {
 		return fmt.Errorf("upload %s: %w", entry.Name, err)
 	}
-	if entry.Size != want {
-		return fmt.Errorf("upload %s: read %d bytes of %d: %w", entry.Name, entry.Size, want, abi.ECORRUPT)
-	}
-	if err := checkRot(entry, crc); err != nil {
+	if err := proveRead(entry, want, crc); err != nil {
 		return err
 	}
 	return s.note(ctx, entry)
+}
+
+// proveRead demands that a file was as long as it was to be, and that its checksum
+// is the one that RocksDB knows.
+func proveRead(entry *catalog.File, want int64, crc uint32) error {
+	if entry.Size != want {
+		return fmt.Errorf("upload %s: read %d bytes of %d: %w", entry.Name, entry.Size, want, abi.ECORRUPT)
+	}
+	return checkRot(entry, crc)
 }
 
 // noteFrom is the size, in bytes, from which a file is noted before it is sent and
@@ -163,44 +195,67 @@ func (s *session) noteBegun(ctx context.Context, entry *catalog.File, object str
 	return s.run.Note(ctx, catalog.Stored{Key: entry.Identity, Object: object, Size: entry.Size, Keys: s.host.keys.id()})
 }
 
-// note writes down that a file is stored, for a later session should this one be
+// note writes down that files are stored, for a later session should this one be
 // killed. A file without an identity would not be recognised.
-func (s *session) note(ctx context.Context, entry *catalog.File) error {
-	if entry.Identity == "" {
+func (s *session) note(ctx context.Context, entries ...*catalog.File) error {
+	var list []catalog.Stored
+	for _, e := range entries {
+		if e.Identity != "" {
+			list = append(list, storedAs(e.Identity, e, s.host.keys.id()))
+		}
+	}
+	if len(list) == 0 {
 		return nil
 	}
-	return s.run.Note(ctx, catalog.Stored{
-		Key: entry.Identity, Object: entry.Object, Size: entry.Size, Stored: entry.StoredSize(),
-		Digest: entry.Digest, CRC32C: entry.CRC32C, Keys: s.host.keys.id(),
-	})
+	return s.run.Note(ctx, list...)
 }
 
 // store creates an object from what r yields and fills in its name, sizes and
 // digests, which are those of the stored bytes. The bytes are read once. It
 // returns the checksum of what r has yielded.
 func (s *session) store(ctx context.Context, entry *catalog.File, object string, r io.Reader) (crc uint32, err error) {
+	o, err := s.send(r)
+	if err != nil {
+		return 0, err
+	}
+	err = s.host.create(ctx, object, o.stored)
+	entry.Object, entry.Segment = object, nil
+	s.describe(entry, o)
+	return o.plain.crc, err
+}
+
+// outgoing is a file on its way into the store.
+type outgoing struct {
+	plain  *meter // what is read
+	stored *meter // what is stored; the same unless that is encrypted
+}
+
+func (s *session) send(r io.Reader) (*outgoing, error) {
 	plain := newMeter(r, s.ledger.moved)
-	stored := plain
-	if s.host.keys.recipients != nil {
-		if s.capture == nil || s.savepoint || s.generation.cfg.Local.Keep == 0 {
-			plain.hash = nil // nobody wants it
-		}
-		encrypted, err := s.host.keys.encrypt(plain)
-		if err != nil {
-			return 0, err
-		}
-		stored = newMeter(encrypted, nil)
+	if s.host.keys.recipients == nil {
+		return &outgoing{plain, plain}, nil
 	}
-	err = s.host.create(ctx, object, stored)
-	entry.Object, entry.Size, entry.Stored = object, plain.size, 0
-	if stored != plain {
-		entry.Stored = stored.size
+	if s.capture == nil || s.savepoint || s.generation.cfg.Local.Keep == 0 {
+		plain.hash = nil // nobody wants it
 	}
-	if stored != plain && plain.hash != nil {
-		s.digests.add(object, plain.digest())
+	encrypted, err := s.host.keys.encrypt(plain)
+	if err != nil {
+		return nil, err
 	}
-	entry.Digest, entry.CRC32C = stored.digest(), stored.crc
-	return plain.crc, err
+	return &outgoing{plain, newMeter(encrypted, nil)}, nil
+}
+
+// describe fills in the sizes and digests of a file that was read to its end. Its
+// place must be known.
+func (s *session) describe(entry *catalog.File, o *outgoing) {
+	entry.Size, entry.Stored = o.plain.size, 0
+	if o.stored != o.plain {
+		entry.Stored = o.stored.size
+	}
+	if o.stored != o.plain && o.plain.hash != nil {
+		s.digests.add(entry, o.plain.digest())
+	}
+	entry.Digest, entry.CRC32C = o.stored.digest(), o.stored.crc
 }
 
 // checkRot compares the checksum of what was read with the one that RocksDB wrote
@@ -262,13 +317,14 @@ func (s *session) reuse(r abi.Reuse, f *capturedFile) *request {
 // One that is missing is stored anew under its own name, which heals every
 // snapshot that refers to it. One that is damaged is left as it is, because a
 // writer that may be stale must delete nothing, and the strategy uploads the file.
+// So it does where a pack is missing: one file does not make a pack.
 func (s *session) takeOver(ctx context.Context, f *capturedFile) (catalog.File, error) {
 	base, entry := s.shared[f.entry.Identity], f.entry
-	what, err := s.host.inspect(ctx, base)
+	what, err := s.inspections.of(ctx, s.host.Repository, base)
 	if err != nil {
 		return entry, fmt.Errorf("reuse %s: %w", f.entry.Name, err)
 	}
-	if what == isMissing && !s.dry {
+	if what == isMissing && base.Segment == nil && !s.dry {
 		if err = s.host.replace(ctx, base, filepath.Join(s.capture.dir, entry.Name)); err == nil {
 			s.host.log.Warn("stored a missing object again", "object", base.Object, "file", entry.Name)
 			what = ""
@@ -279,7 +335,7 @@ func (s *session) takeOver(ctx context.Context, f *capturedFile) (catalog.File, 
 		return entry, fmt.Errorf("reuse %s: object %s %s: %w", f.entry.Name, base.Object, what, abi.ENOENT)
 	}
 	entry.Scope, entry.Reused = abi.ScopeShared, true
-	entry.Object, entry.Stored, entry.Digest, entry.CRC32C = base.Object, base.Stored, base.Digest, base.CRC32C
+	refer(&entry, storedAs("", base, ""))
 	return entry, nil
 }
 
@@ -292,6 +348,9 @@ func (s *session) Fetch([]abi.Fetch) (int, error) {
 func (s *session) Wait(dst []abi.Completion) (int, error) {
 	if err := s.allow("wait", abi.PhaseSnapshot); err != nil {
 		return 0, err
+	}
+	if s.transfers.onlyHeld() {
+		s.dispatchAll()
 	}
 	return s.transfers.wait(dst)
 }

@@ -22,6 +22,7 @@ type transfers struct {
 	running sync.WaitGroup
 	queued  atomic.Int64 // tasks submitted and not finished
 	pending int          // requests whose completion has not been read
+	held    int          // of these, accepted and not queued yet
 }
 
 // task is a part of a request; it says in the completion what it moved.
@@ -86,6 +87,37 @@ func (t *transfers) submit(r *request) bool {
 		}
 	}
 	return true
+}
+
+// hold accepts a request whose work is queued later, together with that of others,
+// or reports that there is no room for it now.
+func (t *transfers) hold() bool {
+	if t.pending == queueSize {
+		return false
+	}
+	t.pending++
+	t.held++
+	return true
+}
+
+// onlyHeld says whether nothing can end unless what is held is queued.
+func (t *transfers) onlyHeld() bool { return t.held > 0 && t.held == t.pending }
+
+// queue has a worker do the work of requests that were held. It must complete each
+// of them.
+func (t *transfers) queue(requests int, work func(context.Context)) {
+	t.held -= requests
+	t.queued.Add(1)
+	select {
+	case t.tasks <- work:
+	case <-t.ctx.Done():
+	}
+}
+
+// complete ends a request that was held.
+func (t *transfers) complete(r *request, err error) {
+	r.merge(abi.Completion{}, err)
+	t.done <- r.completion
 }
 
 func (r *request) merge(part abi.Completion, err error) {

@@ -156,7 +156,7 @@ type verification struct {
 }
 
 // holding is an object and the files that it holds: the same file of several
-// snapshots.
+// snapshots, or several ones where it is a pack.
 type holding struct {
 	file  *File // of one of them
 	users []user
@@ -164,7 +164,35 @@ type holding struct {
 
 type user struct {
 	manifest *Manifest
-	name     string // of the file
+	file     *File
+}
+
+// files lists the files that the object holds, each once, in their order.
+func (h *holding) files() []*File {
+	if h.file.Segment == nil {
+		return []*File{h.file}
+	}
+	var list []*File
+	for _, u := range h.users {
+		list = append(list, u.file)
+	}
+	slices.SortStableFunc(list, func(a, b *File) int {
+		return cmp.Or(cmp.Compare(a.Offset(), b.Offset()), cmp.Compare(a.Digest, b.Digest))
+	})
+	return slices.CompactFunc(list, sameStored)
+}
+
+// sameStored says whether two files are the same part of one object.
+func sameStored(a, b *File) bool {
+	return a.Object == b.Object && a.Offset() == b.Offset() && a.StoredSize() == b.StoredSize() && a.Digest == b.Digest
+}
+
+// bytes returns how many bytes of the object belong to a file.
+func (h *holding) bytes() (n int64) {
+	for _, f := range h.files() {
+		n += f.StoredSize()
+	}
+	return n
 }
 
 // pass verifies at one level.
@@ -193,16 +221,18 @@ func (v *verification) find(f Finding) {
 	}
 }
 
-// blame enters what is wrong with an object for every file that it holds.
-func (v *verification) blame(h *holding, what string) {
+// blame enters what is wrong with an object for every file that it holds, or for
+// some of them.
+func (v *verification) blame(h *holding, what string, files ...*File) {
 	for _, u := range h.users {
-		v.find(Finding{Snapshot: u.manifest.ID, File: u.name, Object: h.file.Object, What: what})
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.broken[h.file.Object] = true
-	for _, u := range h.users {
-		v.broken[u.manifest.ID] = true
+		isHit := func(f *File) bool { return sameStored(f, u.file) }
+		if len(files) > 0 && h.file.Segment != nil && !slices.ContainsFunc(files, isHit) {
+			continue
+		}
+		v.find(Finding{Snapshot: u.manifest.ID, File: u.file.Name, Object: h.file.Object, What: what})
+		v.mu.Lock()
+		v.broken[h.file.Object], v.broken[u.manifest.ID] = true, true
+		v.mu.Unlock()
 	}
 }
 

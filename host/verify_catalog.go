@@ -58,7 +58,7 @@ func (v *verification) enter(m *Manifest) {
 			v.result.Objects++
 			v.result.Bytes += f.ObjectSize()
 		}
-		h.users = append(h.users, user{m, f.Name})
+		h.users = append(h.users, user{m, f})
 	}
 }
 

@@ -90,7 +90,7 @@ func (v *verification) sample(p *Pass) map[string]*holding {
 		default:
 			todo[object] = h
 			p.Checked++
-			p.Bytes += h.file.ObjectSize()
+			p.Bytes += h.bytes()
 		}
 	}
 	for digest := range v.modules {
@@ -121,24 +121,39 @@ func (v *verification) readBatch(ctx context.Context, m *Manifest, batch []*hold
 	g.SetLimit(v.repository.workers)
 	for _, h := range batch {
 		g.Go(func() error {
-			read := v.repository.readObject
+			defer t.file()
 			if plain && h.file.Kind == abi.KindCanonical {
-				read = func(ctx context.Context, f *File, _ func(int)) (string, error) {
-					return v.repository.readKeys(ctx, m, f, t)
+				what, err := v.repository.readKeys(ctx, m, h.file, t)
+				if what != "" {
+					v.blame(h, what)
 				}
+				return err
 			}
-			what, err := read(ctx, h.file, t.bytes)
-			if what != "" {
-				v.blame(h, what)
-			}
-			t.file()
-			return err
+			return v.readHolding(ctx, h, t)
 		})
 	}
 	return g.Wait()
 }
 
-// readObject reads an object and says what is wrong with it, or "".
+// readHolding reads all that an object holds.
+func (v *verification) readHolding(ctx context.Context, h *holding, t *tally) error {
+	files := h.files()
+	from, done := v.repository.reading(files)
+	defer done()
+	for _, f := range files {
+		what, err := from.readObject(ctx, f, t.bytes)
+		if what != "" {
+			v.blame(h, what, f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readObject reads what an object holds of a file and says what is wrong with it,
+// or "".
 func (r *Repository) readObject(ctx context.Context, f *File, moved func(n int)) (what string, err error) {
 	body, err := r.openStored(ctx, f, moved)
 	if err == nil {

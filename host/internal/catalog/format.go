@@ -57,7 +57,7 @@ func createOwn(ctx context.Context, store blob.Store, name string, data []byte) 
 		if !errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		found, readErr := readObject(ctx, store, name, maxDocument)
+		found, readErr := readObject(ctx, store, name, max(maxDocument, int64(len(data))))
 		switch {
 		case readErr != nil:
 			return fmt.Errorf("%w: %w", blob.ErrUnknownOutcome, readErr)

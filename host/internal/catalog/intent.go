@@ -62,7 +62,7 @@ func (c *Catalog) intents(ctx context.Context) iter.Seq2[announced, error] {
 
 func (c *Catalog) readIntent(ctx context.Context, name string) (Intent, error) {
 	var i Intent
-	err := readDocument(ctx, c.store, name, &i, &i.Digest)
+	err := readDocument(ctx, c.store, name, maxDocument, &i, &i.Digest)
 	if err == nil && c.intentName(i.Session) != name {
 		err = &DamageError{name, fmt.Sprintf("it was written for session %s", i.Session)}
 	}
@@ -112,9 +112,9 @@ func documents[T any](list iter.Seq2[blob.Info, error], read func(blob.Info) (T,
 	}
 }
 
-// readDocument reads one sealed document.
-func readDocument(ctx context.Context, store blob.Store, name string, document any, digest *string) error {
-	data, err := readObject(ctx, store, name, maxDocument)
+// readDocument reads one sealed document of at most limit bytes.
+func readDocument(ctx context.Context, store blob.Store, name string, limit int64, document any, digest *string) error {
+	data, err := readObject(ctx, store, name, limit)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}

@@ -21,6 +21,10 @@ type Stored struct {
 	Digest string `json:"digest"`         // BLAKE3-256 of the object, hex; "" while it has only begun
 	CRC32C uint32 `json:"crc32c"`         // of the object
 	Keys   string `json:"keys,omitempty"` // names the recipients that it is encrypted for; "" for none
+
+	// Segment is the place in a pack; then Stored, Digest and CRC32C are of that
+	// part of the object.
+	Segment *Segment `json:"segment,omitempty"`
 }
 
 // Whole says whether the object was stored to its end.
@@ -37,8 +41,12 @@ type note struct {
 // A note is written when it is full or when the last one is old: what is stored
 // after the last note is stored again by whoever goes on.
 const (
-	notesEach  = 100 // objects; a note must stay within maxDocument
+	notesEach  = 100 // files
 	notesEvery = time.Second
+
+	// notesMost files are in a note at most: those of one pack are noted together.
+	notesMost = 4096
+	maxNote   = 8 << 20 // bytes of them
 )
 
 // notebook collects what a session stores.
@@ -52,11 +60,12 @@ type notebook struct {
 	written int
 }
 
-func (n *notebook) add(ctx context.Context, stored Stored) error {
+func (n *notebook) add(ctx context.Context, stored ...Stored) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.open = append(n.open, stored)
-	if stored.Whole() && len(n.open) < notesEach && time.Since(n.flushed) < notesEvery {
+	n.open = append(n.open, stored...)
+	begun := slices.ContainsFunc(stored, func(s Stored) bool { return !s.Whole() })
+	if !begun && len(n.open) < notesEach && time.Since(n.flushed) < notesEvery {
 		return nil
 	}
 	return n.write(ctx)
@@ -75,20 +84,20 @@ func (n *notebook) empty() bool {
 }
 
 func (n *notebook) write(ctx context.Context) error {
-	if len(n.open) == 0 {
-		return nil
-	}
 	session := n.prefix[len(n.prefix)-37 : len(n.prefix)-1]
-	d := note{Version: FormatVersion, Session: session, Stored: n.open}
-	data, err := sealDocument(&d, &d.Digest)
-	if err == nil {
-		n.written++ // whatever comes of it: nobody knows, perhaps, and a name is used once
-		err = createOwn(ctx, n.store, fmt.Sprintf("%s%06d", n.prefix, n.written), data)
+	for len(n.open) > 0 {
+		some := n.open[:min(len(n.open), notesMost)]
+		d := note{Version: FormatVersion, Session: session, Stored: some}
+		data, err := sealDocument(&d, &d.Digest)
+		if err == nil {
+			n.written++ // whatever comes of it: nobody knows, perhaps, and a name is used once
+			err = createOwn(ctx, n.store, fmt.Sprintf("%s%06d", n.prefix, n.written), data)
+		}
+		if err != nil {
+			return fmt.Errorf("note what is stored: %w", err)
+		}
+		n.open, n.flushed = slices.Delete(n.open, 0, len(some)), time.Now()
 	}
-	if err != nil {
-		return fmt.Errorf("note what is stored: %w", err)
-	}
-	n.open, n.flushed = slices.Delete(n.open, 0, len(n.open)), time.Now()
 	return nil
 }
 
@@ -102,7 +111,7 @@ func (c *Catalog) notes(ctx context.Context, session string) iter.Seq2[note, err
 
 func (c *Catalog) readNote(ctx context.Context, name string) (note, error) {
 	var n note
-	err := readDocument(ctx, c.store, name, &n, &n.Digest)
+	err := readDocument(ctx, c.store, name, maxNote, &n, &n.Digest)
 	if err == nil && !strings.HasPrefix(name, notesPrefix(c.database)+n.Session+"-") {
 		err = &DamageError{name, fmt.Sprintf("it was written for session %s", n.Session)}
 	}

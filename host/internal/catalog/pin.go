@@ -157,7 +157,7 @@ func (c *Catalog) Pins(ctx context.Context) iter.Seq2[Pin, error] {
 }
 
 func (c *Catalog) readPin(ctx context.Context, name string) (p Pin, err error) {
-	err = readDocument(ctx, c.store, name, &p, &p.Digest)
+	err = readDocument(ctx, c.store, name, maxDocument, &p, &p.Digest)
 	if err == nil && c.pinName(p) != name {
 		err = &DamageError{name, fmt.Sprintf("it was written for pin %s", p.ID)}
 	}

@@ -207,11 +207,11 @@ func (s *Session) Mint() string {
 // Note writes down what is stored, or begun, for a session that may have to go on
 // from here. Notes are written some at a time; one of an object that has only
 // begun is written at once.
-func (s *Session) Note(ctx context.Context, stored Stored) error {
+func (s *Session) Note(ctx context.Context, stored ...Stored) error {
 	if s.folder != "" {
 		return nil
 	}
-	return s.notes.add(ctx, stored)
+	return s.notes.add(ctx, stored...)
 }
 
 // Commit publishes the session's snapshot; see [Writer.Commit].
