@@ -131,6 +131,7 @@ func groupReader(database string) func(*process) {
 	return func(p *process) {
 		for p.goes() {
 			p.rest(time.Duration(p.random.IntN(20)) * time.Minute)
+			p.began = p.step
 			list, err := p.open(database).Groups(context.Background(), "shop")
 			if err != nil || p.dead {
 				continue
@@ -245,7 +246,7 @@ func (m *model) spares(b *book, r *removal) {
 // to it.
 func TestGroupSimulation(t *testing.T) {
 	done := map[string]int{}
-	for seed := range seeds(60) {
+	for seed := range seeds(40) {
 		w := simulateThat(t, seed, spoiler{}, (*world).populateGroup)
 		require.Empty(t, w.model.wrong, "seed %d\n%s", seed, strings.Join(w.trace[max(0, len(w.trace)-400):], "\n"))
 		for what, n := range w.model.done {
@@ -282,6 +283,9 @@ var groupMutations = map[string]spoiler{
 		}
 		o := GroupOutcome{Version: FormatVersion, Group: groupOf(name), Reason: "so it seems"}
 		return forged(&o, &o.Digest)
+	}},
+	"a reader reads members before outcomes": {hide: func(p *process, prefix, _, name string) bool {
+		return p.name == "group reader" && strings.HasSuffix(prefix, "/entries/") && p.model.born[name] > p.began
 	}},
 	"what is not decided counts": {read: func(p *process, name string, r io.ReadCloser, err error) (io.ReadCloser, error) {
 		if !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(name, "/outcome") || p.model.stored(groupOf(name)) == nil {

@@ -89,7 +89,7 @@ type process struct {
 	frozen int  // the step until which it is suspended
 	lonely bool // nobody else is there, and every call passes
 
-	began int               // step at which its prune began
+	began int               // step at which its prune or its look at groups began
 	made  string            // the last object that it created
 	sent  map[string][]byte // that it wanted to create, in a spoiled world
 
