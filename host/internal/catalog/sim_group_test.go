@@ -59,6 +59,7 @@ func (p *process) takePart(w *Writer) error {
 	barrier := p.model.barrier
 	s := p.session(w, p.uuid(), make(chan bool, 1))
 	s.group = fmt.Sprintf("shop/%d", barrier)
+	s.origins = p.origins(s.database)
 	err := s.take()
 	if p.model.outcomes[s.group] != nil {
 		p.model.barrier = max(p.model.barrier, barrier+1)
@@ -102,8 +103,8 @@ func (s *simSession) publish(ctx context.Context, part *Membership, m *Manifest)
 	if part == nil {
 		return s.run.Commit(ctx, m)
 	}
-	if s.random.IntN(40) == 0 {
-		limited, cancel := context.WithTimeout(ctx, time.Minute)
+	if s.random.IntN(15) == 0 {
+		limited, cancel := context.WithTimeout(ctx, pick(s.random, time.Second, time.Minute, 20*time.Minute))
 		defer cancel()
 		ctx = limited
 	}

@@ -191,8 +191,8 @@ func (m *model) committed(b *book, e *entry) {
 		based = based || slot < e.slot && other.ID == s.Base && m.counts(b, slot)
 	}
 	for _, other := range m.books {
-		for _, origin := range other.body {
-			based = based || other != b && origin.ID == s.Base
+		for slot, origin := range other.body {
+			based = based || other != b && origin.ID == s.Base && m.counts(other, slot)
 		}
 	}
 	if !based {

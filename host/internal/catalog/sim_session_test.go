@@ -164,8 +164,8 @@ func (s *simSession) choose(ctx context.Context) error {
 
 // origins picks a snapshot of the other database, sometimes.
 func (p *process) origins(database string) []Origin {
-	other := map[string]string{"users": "orders", "orders": "users"}[database]
-	if b := p.model.books[other]; b == nil || b.last == 0 || p.random.IntN(3) > 0 {
+	other := map[string]string{"users": "orders", "orders": "users", "stock": "orders"}[database]
+	if p.model.books[other].last == 0 || p.random.IntN(3) > 0 {
 		return nil
 	}
 	m := p.find(context.Background(), p.open(other))
