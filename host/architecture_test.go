@@ -61,6 +61,7 @@ func TestDependencies(t *testing.T) {
 		{"host/internal/secret", nil, []string{"filippo.io", "github.com/zeebo/blake3", "github.com/klauspost/cpuid/v2", "golang.org/x/crypto", "golang.org/x/sys"}},
 		{"host/blob/dir", nil, []string{"host/blob", "host/internal/durable", "golang.org/x/sys", "golang.org/x/time"}},
 		{"host/internal/durable", nil, []string{"golang.org/x/sys"}},
+		{"host/internal/expiry", nil, []string{"abi", "abi/canonical", "abi/keygroup", "github.com/klauspost", "github.com/zeebo"}},
 		{"host/internal/rocks/version", nil, []string{"abi"}},
 		{"host/sink", nil, append([]string{"host/internal/durable", "golang.org/x/sys"}, reading...)},
 		{"host/sink/jsonl", nil, append([]string{"host/sink", "host/internal/durable", "golang.org/x/sys", "github.com/google/uuid"}, reading...)},
