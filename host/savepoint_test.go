@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -128,11 +129,11 @@ func underPrefix(t testing.TB, cfg *config.Config, prefix string) (names []strin
 // as good as dead.
 type failsAt struct {
 	blob.Store
-	left int
+	left atomic.Int64
 }
 
 func (f *failsAt) Create(ctx context.Context, name string, r io.Reader) error {
-	if f.left--; f.left < 0 {
+	if f.left.Add(-1) < 0 {
 		return io.ErrClosedPipe
 	}
 	return f.Store.Create(ctx, name, r)
@@ -146,7 +147,9 @@ func TestSavepointKilledAnywhere(t *testing.T) {
 	cfg := dbtest.Config(t, path)
 	complete := 0
 	for n := 1; ; n++ { // the first is the epoch
-		h := open(t, cfg, host.WithStore(&failsAt{store(t, cfg), n}), host.Offline())
+		failing := &failsAt{Store: store(t, cfg)}
+		failing.left.Store(int64(n))
+		h := open(t, cfg, host.WithStore(failing), host.Offline())
 		_, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "native-full", Savepoint: true})
 		require.NoError(t, h.Close())
 		if err == nil {
