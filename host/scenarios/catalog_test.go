@@ -30,7 +30,7 @@ func objects(m *host.Manifest) []string {
 // their own, and a column family that nobody touches meanwhile is kept.
 func TestRestoreTwice(t *testing.T) {
 	for _, strategy := range []string{"native-full", "incremental", "canonical"} {
-		w := newWorld(t, rocks.Creation{Families: []string{"untouched"}})
+		w := newWorldFor(t, strategy, rocks.Creation{Families: []string{"untouched"}})
 		w.put("untouched", "old", "value")
 		w.write(1)
 		m := w.take(strategy)

@@ -178,7 +178,7 @@ func TestRefusedReuse(t *testing.T) {
 // checkpoint is made, which Flink does before it notices.
 func TestEmptyDatabaseStoresNothing(t *testing.T) {
 	for _, strategy := range dbtest.Builtin {
-		w := newWorld(t, rocks.Creation{})
+		w := newWorldFor(t, strategy, rocks.Creation{})
 		m := w.take(strategy)
 		assert.Equal(t, "empty", m.Kind)
 		assert.Empty(t, m.Contents)
@@ -191,7 +191,7 @@ func TestEmptyDatabaseStoresNothing(t *testing.T) {
 // rows: its column family is restored.
 func TestFamiliesWithoutRows(t *testing.T) {
 	for _, strategy := range dbtest.Builtin {
-		w := newWorld(t, rocks.Creation{Families: []string{"orders", "users"}})
+		w := newWorldFor(t, strategy, rocks.Creation{Families: []string{"orders", "users"}})
 		w.put("users", "a", "b")
 		m := w.take(strategy)
 		assert.NotEqual(t, "empty", m.Kind)

@@ -26,7 +26,7 @@ import (
 func eachStrategy(t *testing.T, test func(t *testing.T, w *world, strategy string)) {
 	for _, strategy := range dbtest.Builtin {
 		t.Run(strategy, func(t *testing.T) {
-			w := newWorld(t, rocks.Creation{})
+			w := newWorldFor(t, strategy, rocks.Creation{})
 			w.write(1)
 			test(t, w, strategy)
 		})

@@ -55,7 +55,7 @@ func TestResumeCheckpointManually(t *testing.T) {
 		for keep := range 2 {
 			t.Run(fmt.Sprint(strategy, " keep ", keep), func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, rocks.Creation{}, "[local]", fmt.Sprint("keep = ", keep))
+				w := newWorldFor(t, strategy, rocks.Creation{}, "[local]", fmt.Sprint("keep = ", keep))
 				want := make(map[string]content)
 				path := w.cfg.Database.Path
 				for run := range uint64(2) {

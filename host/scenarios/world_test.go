@@ -39,7 +39,15 @@ type content map[string]map[string]string
 // newWorld makes a world with an empty database; lines are of its configuration.
 func newWorld(t testing.TB, c rocks.Creation, lines ...string) *world {
 	t.Helper()
+	return newWorldFor(t, "incremental", c, lines...)
+}
+
+// newWorldFor makes a world whose host loads no more than a strategy, unless another
+// is asked for.
+func newWorldFor(t testing.TB, strategy string, c rocks.Creation, lines ...string) *world {
+	t.Helper()
 	w := &world{t: t, cfg: dbtest.Config(t, dbtest.New(t, c), lines...)}
+	w.cfg.Snapshot.Strategy = strategy
 	w.cfg.Retention.Grace = 0
 	s, err := dir.Open(w.cfg.Repository.Dir())
 	require.NoError(t, err)
