@@ -278,11 +278,14 @@ func TestLinkImpossible(t *testing.T) {
 	w := newWorld(t, rocks.Creation{})
 	w.write(1)
 	m := w.take("native-full")
-	target := filepath.Join(otherDevice(t, w.cfg.Repository.Dir()), "restored")
-	for _, link := range []bool{true, false} {
-		w.restoreAs(host.RestoreOptions{Snapshots: []string{m.ID}, Target: target, Link: link})
+	r, err := host.OpenRepository(t.Context(), w.cfg) // without the hooks, through which nothing is linked
+	require.NoError(t, err)
+	for folder, linked := range map[string]bool{otherDevice(t, w.cfg.Repository.Dir()): false, t.TempDir(): true} {
+		target := filepath.Join(folder, "restored")
+		restored, err := r.Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: target, Link: true})
+		require.NoError(t, err)
+		assert.Equal(t, linked, restored.Linked > 0, folder)
 		assert.Equal(t, w.content(), contents(t, target))
-		require.NoError(t, os.RemoveAll(target))
 	}
 	require.NotZero(t, count(m, abi.KindTable))
 }
