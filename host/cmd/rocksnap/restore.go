@@ -34,8 +34,8 @@ database, the database goes on in the history of the snapshot. With fork it begi
 one of its own, whose snapshots still reuse objects of the old one. With no-claim
 they do not: the next one is full, and the one that was restored is pinned.
 
-With --from it restores out of another repository than the configured one, such as
-a savepoint that was moved.
+With --from it restores out of another repository than the configured one, such
+as a savepoint that was moved.
 
 With --engine the records go into another database than RocksDB: pebble has a
 folder for each column family, bbolt a bucket, and jsonl a file of JSON lines

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -16,11 +14,7 @@ import (
 )
 
 func (c *cli) snapshotVerb() *cobra.Command {
-	var strategy string
-	var labels, meta []string
-	var savepoint, canonical, native bool
-	var group string
-	var series series
+	var f snapshotFlags
 	cmd := verb("snapshot", "Take a snapshot", `Takes a snapshot of the database with the strategy that [snapshot] strategy or
 --strategy names. The database must not be open elsewhere; it is not changed,
 unless [snapshot] flush = "always" asks for it.
@@ -32,9 +26,9 @@ What a snapshot that was broken off has stored is not sent again.
 
 With --savepoint it holds all that it needs by itself, and no later snapshot
 builds on it. It is in the repository under savepoints/, in a folder with its id,
-which 'rocksnap restore --from' restores wherever it was copied or moved. It is of
-the strategy native-full with --native, and canonical with --canonical. One that
-was broken off begins anew.
+which 'rocksnap restore --from' restores wherever it was copied or moved. It is
+of the strategy native-full with --native, and canonical with --canonical. One
+that was broken off begins anew.
 
 With --group ID it takes part in a group snapshot: every member of [group] takes
 its own with the same ID, a new one each time, and all of them count together or
@@ -54,78 +48,18 @@ refused or failed, 130 interrupted.`,
   rocksnap snapshot --savepoint --native
   rocksnap snapshot --strategy canonical --label release=1.4 --meta offsets.json`, cobra.NoArgs,
 		func(cmd *cobra.Command, _ []string) error {
-			o, err := snapshotOptions(cmd, labels, meta)
+			strategy, o, err := f.options(cmd)
 			if err != nil {
 				return err
 			}
-			if strategy, err = savepointStrategy(cmd, strategy, savepoint, native, canonical); err != nil {
-				return err
-			}
-			o.Savepoint, o.Group = savepoint, group
-			if group == "" && cmd.Flags().Changed("group") {
-				return usage(cmd, "--group needs an id")
-			}
-			if group != "" && cmd.Flags().Changed("every") {
-				return usage(cmd, "--group and --every: each group snapshot needs an id of its own")
-			}
 			if cmd.Flags().Changed("every") || cmd.Flags().Changed("count") {
-				return c.snapshots(cmd, strategy, series, o)
+				return c.snapshots(cmd, strategy, f.series, o)
 			}
 			return c.snapshot(cmd, strategy, o)
 		})
-	cmd.Flags().StringVar(&strategy, "strategy", "", "strategy `NAME` instead of the configured one")
-	cmd.Flags().StringArrayVar(&labels, "label", nil, "label `KEY=VALUE`, shown in lists, never encrypted; repeatable")
-	cmd.Flags().StringArrayVar(&meta, "meta", nil, "`FILE` with application metadata; repeatable")
-	cmd.Flags().BoolVar(&savepoint, "savepoint", false, "keep it until it is removed by its id; it shares nothing with others")
-	cmd.Flags().BoolVar(&canonical, "canonical", false, "with --savepoint, records that any engine can load")
-	cmd.Flags().BoolVar(&native, "native", false, "with --savepoint, RocksDB's own files")
-	cmd.Flags().StringVar(&group, "group", "", "take part in the group snapshot `ID`, and wait for the other members")
-	cmd.Flags().DurationVar(&series.every, "every", 0, "stay, and take one each `DURATION`, as in 10m")
-	cmd.Flags().IntVar(&series.count, "count", 0, "with --every, how many; 0 for no end")
+	f.register(cmd.Flags())
 	c.completeStrategies(cmd)
 	return cmd
-}
-
-// savepointStrategy returns the strategy that takes a snapshot: of a savepoint the
-// one that has its format.
-func savepointStrategy(cmd *cobra.Command, strategy string, savepoint, native, canonical bool) (string, error) {
-	switch {
-	case !native && !canonical:
-		return strategy, nil
-	case !savepoint:
-		return "", usage(cmd, "--native and --canonical are for a --savepoint; any other snapshot has a --strategy")
-	case native && canonical, cmd.Flags().Changed("strategy"):
-		return "", usage(cmd, "give one of --native, --canonical and --strategy")
-	case native:
-		return "native-full", nil
-	}
-	return "canonical", nil
-}
-
-func snapshotOptions(cmd *cobra.Command, labels, meta []string) (host.SnapshotOptions, error) {
-	o := host.SnapshotOptions{Labels: make(map[string]string), Meta: make(map[string][]byte)}
-	for _, l := range labels {
-		key, value, ok := strings.Cut(l, "=")
-		_, twice := o.Labels[key]
-		if !ok || key == "" || twice || !utf8.ValidString(l) {
-			return o, usage(cmd, "--label %q is not a new KEY=VALUE", l)
-		}
-		o.Labels[key] = value
-	}
-	left := abi.MaxMeta
-	for _, path := range meta {
-		name := filepath.Base(path)
-		content, err := readSmall(path, left-len(name))
-		if err != nil {
-			return o, usage(cmd, "--meta: %w", err)
-		}
-		left -= len(name) + len(content)
-		if _, twice := o.Meta[name]; twice {
-			return o, usage(cmd, "--meta: two files are named %s", name)
-		}
-		o.Meta[name] = content
-	}
-	return o, nil
 }
 
 // readSmall reads a file, but no more than limit bytes: a device, or a database
