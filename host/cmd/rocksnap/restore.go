@@ -25,14 +25,15 @@ part is restored: files that hold nothing of it are not even fetched. With more
 than one --snapshot they become one database, which takes snapshots that hold
 different keys, as workers of one application do. NAME/ID is a snapshot of
 another database in the repository, and --group stands for the snapshots of all
-members of a group snapshot. Their files are taken as they are where that
-can be done; else every record is read, and the reason is told. Keys are text, or
+members of a group snapshot. Their files are taken as they are where that can be
+done; else every record is read, and the reason is told. Keys are text, or
 hexadecimal digits after 0x.
 
 With --claim claim, which is the default for a whole snapshot of the same
-database, the database goes on in the history of the snapshot. With fork it begins
-one of its own, whose snapshots still reuse objects of the old one. With no-claim
-they do not: the next one is full, and the one that was restored is pinned.
+database, the database goes on in the history of the snapshot. With fork it
+begins one of its own, whose snapshots still reuse objects of the old one. With
+no-claim they do not: the next one is full, and the one that was restored is
+pinned.
 
 With --from it restores out of another repository than the configured one, such
 as a savepoint that was moved.
