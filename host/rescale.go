@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 	"github.com/rocksnap/rocksnap/host/internal/durable"
@@ -48,15 +50,15 @@ func (w *restoration) refusesFiles() string {
 // a border is hidden. Of several parts the files across a border are rewritten, all
 // others are taken as they are.
 func (w *restoration) rescale(ctx context.Context) error {
+	parts := slices.DeleteFunc(slices.Clone(w.parts), func(p *part) bool {
+		return p.Kind == catalog.KindEmpty || w.wanted.ofGroups(p.KeyGroups) == nothing
+	})
+	if err := w.fetchParts(ctx, parts); err != nil {
+		return err
+	}
+	w.result.Skipped = w.skipped(parts)
 	var sources []surgery.Source
-	for _, p := range w.parts {
-		if p.Kind == catalog.KindEmpty || w.wanted.ofGroups(p.KeyGroups) == nothing {
-			w.result.Skipped += p.Files
-			continue
-		}
-		if err := w.fetchNative(ctx, p); err != nil {
-			return err
-		}
+	for _, p := range parts {
 		if err := w.trim(p); err != nil {
 			return fmt.Errorf("%s: %w", p.ID, err)
 		}
@@ -73,15 +75,37 @@ func (w *restoration) rescale(ctx context.Context) error {
 	return err
 }
 
+// fetchParts makes a database of each part, several at a time.
+func (w *restoration) fetchParts(ctx context.Context, parts []*part) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(w.workers)
+	for _, p := range parts {
+		g.Go(func() error { return w.fetchNative(ctx, p, max(1, w.workers/len(parts))) })
+	}
+	return g.Wait()
+}
+
+// skipped counts the files of the parts that hold nothing wanted.
+func (w *restoration) skipped(taken []*part) (files int) {
+	for _, p := range w.parts {
+		if slices.Contains(taken, p) {
+			files += p.left
+		} else {
+			files += p.Files
+		}
+	}
+	return files
+}
+
 // fetchNative makes a database of a part in its folder: of the files that may hold
-// something wanted, and a MANIFEST that says so.
-func (w *restoration) fetchNative(ctx context.Context, p *part) error {
+// something wanted, and a MANIFEST that says so. As many workers fetch.
+func (w *restoration) fetchNative(ctx context.Context, p *part, workers int) error {
 	if p.dir != "" {
 		return nil // by an attempt to do without reading records
 	}
 	dir := filepath.Join(w.staging.dir, p.folder)
 	isData := func(f *File) bool { return f.Kind == abi.KindTable || f.Kind == abi.KindBlob }
-	if err := w.fetchSome(ctx, p, func(f *File) bool { return !isData(f) && f.Kind != abi.KindStream }); err != nil {
+	if err := w.fetchSome(ctx, p, workers, func(f *File) bool { return !isData(f) && f.Kind != abi.KindStream }); err != nil {
 		return err
 	}
 	set, err := version.Read(dir)
@@ -93,11 +117,11 @@ func (w *restoration) fetchNative(ctx context.Context, p *part) error {
 		return err
 	}
 	live := liveFiles(subset)
-	if err := w.fetchSome(ctx, p, func(f *File) bool { return isData(f) && live[f.Name] }); err != nil {
+	if err := w.fetchSome(ctx, p, workers, func(f *File) bool { return isData(f) && live[f.Name] }); err != nil {
 		return err
 	}
-	if left := len(liveFiles(set)) - len(live); left > 0 || len(set.Families) > len(subset.Families) {
-		w.result.Skipped += left
+	p.left = len(liveFiles(set)) - len(live)
+	if p.left > 0 || len(set.Families) > len(subset.Families) {
 		if err := surgery.WriteManifest(dir, subset); err != nil {
 			return err
 		}
@@ -126,9 +150,9 @@ func liveFiles(set *version.Set) map[string]bool {
 }
 
 // fetchSome fetches some files of a part.
-func (w *restoration) fetchSome(ctx context.Context, p *part, some func(*File) bool) error {
+func (w *restoration) fetchSome(ctx context.Context, p *part, workers int, some func(*File) bool) error {
 	files := slices.DeleteFunc(filesOf(p.Manifest), func(f *File) bool { return !some(f) })
-	return w.eachRun(ctx, files, w.workers, func(ctx context.Context, from *Repository, f *File) error {
+	return w.eachRun(ctx, files, workers, func(ctx context.Context, from *Repository, f *File) error {
 		return w.fetch(ctx, p, from, f)
 	})
 }

@@ -129,10 +129,7 @@ func (l localFile) take(ctx context.Context, to string) error {
 		return l.prove(ctx, to)
 	}
 	m := newMeter(&interruptible{ctx, from}, nil)
-	err = durable.CreateFile(to, 0o644, func(w io.Writer) error {
-		_, err := io.Copy(w, m)
-		return err
-	})
+	err = durable.CreateFile(to, 0o644, func(w io.Writer) error { return copyAll(w, m) })
 	return l.judge(m, err)
 }
 

@@ -14,6 +14,7 @@ type part struct {
 	*Manifest
 	folder string // of its files, within the staging directory; "" for the directory itself
 	dir    string // the same as a path, once a database is there
+	left   int    // files that were not fetched, as they hold nothing wanted
 }
 
 // path returns where a file of the part is, within the staging directory.

@@ -20,7 +20,7 @@ func (w *restoration) scanPart(ctx context.Context, g *errgroup.Group, p *part, 
 	if !rocks.Built { // which shows before anything is fetched
 		return withoutRocksDB(rocks.ErrNoRocksDB)
 	}
-	if err := w.fetchNative(ctx, p); err != nil {
+	if err := w.fetchNative(ctx, p, w.workers); err != nil {
 		return err
 	}
 	db, err := rocks.OpenOffline(p.dir)
