@@ -39,6 +39,7 @@ var deeds = []deed{
 	snapshotDeed("incremental", native, unit{35, 3}, unit{60, 19}),
 	snapshotDeed("canonical", native, unit{30, 5}, unit{30, 7}),
 	snapshotDeed("incremental", nil, unit{40, 11}, unit{60, 60}), // in its sandbox
+	inPacks(snapshotDeed("incremental", native, unit{28, 4}, unit{60, 23})),
 	restoreDeed("native-full", unit{15, 1}, unit{50, 7}),
 	restoreDeed("canonical", unit{10, 1}, unit{40, 7}),
 	resumeDeed("native-full", unit{15, 2}, unit{40, 13}),
@@ -65,6 +66,13 @@ func snapshotDeed(strategy string, options []host.Option, calls, changes unit) d
 		},
 		settleSnapshot, calls, changes,
 	}
+}
+
+// inPacks has small files share objects from now on.
+func inPacks(d deed) deed {
+	d.name += " in packs"
+	d.prepare = func(_ *testing.T, w *world) { w.cfg = packed(w.cfg) }
+	return d
 }
 
 // settleSnapshot: a snapshot that was acknowledged is there, one that failed is
