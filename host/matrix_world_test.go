@@ -286,3 +286,6 @@ func (w *world) requireNothingBeside(t testing.TB) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
+
+// native has the built-in strategies run without a sandbox.
+var native = dbtest.Native()

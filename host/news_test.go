@@ -310,7 +310,7 @@ func TestDeafStrategies(t *testing.T) {
 		assert.Empty(t, m.Known)
 	}
 	opened := 0
-	option := host.WithStrategy("incremental", func() abi.Strategy { opened++; return nativeFiles{} })
+	option := host.WithStrategy("incremental", func() abi.Strategy { opened++; return dbtest.Files{} })
 	for i, want := range []int{2, 3} {
 		h := open(t, cfg, host.Offline(), option)
 		m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "incremental"})

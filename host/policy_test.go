@@ -23,7 +23,7 @@ import (
 
 // frail uploads all files, unless it has a reason not to.
 type frail struct {
-	nativeFiles
+	dbtest.Files
 	reason func() error
 }
 
@@ -31,7 +31,7 @@ func (f frail) Snapshot(ctx context.Context, s abi.Session) error {
 	if err := f.reason(); err != nil {
 		return err
 	}
-	return f.nativeFiles.Snapshot(ctx, s)
+	return f.Files.Snapshot(ctx, s)
 }
 
 // frailty registers a frail strategy under a name.

@@ -182,10 +182,10 @@ func TestTTLDiff(t *testing.T) {
 }
 
 // pumped exports every column family by way of the guest's own scans.
-type pumped struct{ nativeRecords }
+type pumped struct{ dbtest.Records }
 
 func (p *pumped) Snapshot(_ context.Context, s abi.Session) error {
-	families := make([]abi.Family, p.families)
+	families := make([]abi.Family, p.Families)
 	if _, err := s.FamiliesRead(0, families); err != nil {
 		return err
 	}

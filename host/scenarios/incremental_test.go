@@ -206,7 +206,7 @@ func TestReuseCallback(t *testing.T) {
 	heard := new(notes)
 	w := newWorld(t, rocks.Creation{})
 	require.NoError(t, w.host.Close())
-	w.host = w.lend(host.WithStrategy("incremental", func() abi.Strategy { return noted{files{increment: true}, heard} }))
+	w.host = w.lend(host.WithStrategy("incremental", func() abi.Strategy { return noted{dbtest.Files{Increment: true}, heard} }))
 	w.write(1)
 	first := w.take("incremental")
 	w.write(2)

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/uuid"
 	"go.etcd.io/bbolt"
 
 	"github.com/rocksnap/rocksnap/abi"
@@ -185,11 +184,9 @@ func (s *database) Abort() { _ = s.db.Close() }
 // run is a canonical file that is being written.
 type run struct {
 	family string
-	path   string
-	file   *os.File
+	file   *sink.RunFile
 	out    *canonical.Writer
 	some   bool // records were written
-	done   bool
 }
 
 // NewRun implements sink.Sink.
@@ -197,14 +194,11 @@ func (s *database) NewRun(family, dir string) (sink.Run, error) {
 	if _, ok := s.spec.Find(family); !ok {
 		return nil, fmt.Errorf("column family %q: %w", family, fs.ErrNotExist)
 	}
-	r := &run{family: family, path: filepath.Join(dir, uuid.NewString()+".rskv")}
-	err := durable.Change("create", r.path, func() (err error) {
-		r.file, err = os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		return err
-	})
+	file, err := sink.NewRunFile(dir, ".rskv")
 	if err != nil {
 		return nil, err
 	}
+	r := &run{family: family, file: file}
 	header := canonical.Header{Family: family, Comparator: canonical.BytewiseComparator}
 	if r.out, err = canonical.NewWriter(r.file, header, canonical.Options{Codec: abi.CodecZstd}); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -236,22 +230,8 @@ func (r *run) Finish() (files []string, err error) {
 	if _, err := r.out.Close(); err != nil {
 		return nil, err
 	}
-	if err := durable.Change("sync", r.path, r.file.Sync); err != nil {
-		return nil, err
-	}
-	r.done = true
-	return []string{r.path}, nil
+	return r.file.Finish()
 }
 
 // Close implements sink.Run.
-func (r *run) Close() error {
-	if r.file == nil {
-		return nil
-	}
-	err := r.file.Close()
-	r.file = nil
-	if !r.done {
-		err = errors.Join(err, durable.Remove(r.path))
-	}
-	return err
-}
+func (r *run) Close() error { return r.file.Close() }

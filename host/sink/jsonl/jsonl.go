@@ -12,14 +12,11 @@ package jsonl
 import (
 	"bufio"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/google/uuid"
 
 	"github.com/rocksnap/rocksnap/abi/canonical"
 	"github.com/rocksnap/rocksnap/host/internal/durable"
@@ -96,12 +93,10 @@ func (s *folder) Abort() {}
 
 // run is a file of lines.
 type run struct {
-	path string
-	file *os.File
+	file *sink.RunFile
 	out  *bufio.Writer
 	line []byte
 	some bool // records were written
-	done bool
 }
 
 // NewRun implements sink.Sink.
@@ -109,16 +104,11 @@ func (s *folder) NewRun(family, dir string) (sink.Run, error) {
 	if _, ok := s.spec.Find(family); !ok {
 		return nil, fmt.Errorf("column family %q: %w", family, fs.ErrNotExist)
 	}
-	r := &run{path: filepath.Join(dir, uuid.NewString()+extension)}
-	err := durable.Change("create", r.path, func() (err error) {
-		r.file, err = os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		return err
-	})
+	file, err := sink.NewRunFile(dir, extension)
 	if err != nil {
 		return nil, err
 	}
-	r.out = bufio.NewWriterSize(r.file, bufferBytes)
-	return r, nil
+	return &run{file: file, out: bufio.NewWriterSize(file, bufferBytes)}, nil
 }
 
 // AddBlock implements sink.Run.
@@ -149,22 +139,8 @@ func (r *run) Finish() (files []string, err error) {
 	if err := r.out.Flush(); err != nil {
 		return nil, err
 	}
-	if err := durable.Change("sync", r.path, r.file.Sync); err != nil {
-		return nil, err
-	}
-	r.done = true
-	return []string{r.path}, nil
+	return r.file.Finish()
 }
 
 // Close implements sink.Run.
-func (r *run) Close() error {
-	if r.file == nil {
-		return nil
-	}
-	err := r.file.Close()
-	r.file = nil
-	if !r.done {
-		err = errors.Join(err, durable.Remove(r.path))
-	}
-	return err
-}
+func (r *run) Close() error { return r.file.Close() }
