@@ -125,9 +125,26 @@ func (m *Manifest) validateFiles() error {
 		}
 		names[f.Name] = true
 	}
+	if err := m.validatePacks(); err != nil {
+		return err
+	}
 	sum := *m
 	sum.SumUp()
 	return m.Summary.agree(&sum.Summary)
+}
+
+// validatePacks demands that files of one object agree on what it is.
+func (m *Manifest) validatePacks() error {
+	objects := make(map[string]*File)
+	for i := range m.Contents {
+		f := &m.Contents[i]
+		g := objects[f.Object]
+		if g != nil && (f.ObjectSize() != g.ObjectSize() || f.ObjectCRC32C() != g.ObjectCRC32C()) {
+			return fmt.Errorf("file %q: object %s is another than that of %q", f.Name, f.Object, g.Name)
+		}
+		objects[f.Object] = f
+	}
+	return nil
 }
 
 // SumUp sets the counts of the Summary from the files.
