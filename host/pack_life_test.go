@@ -262,3 +262,30 @@ func TestPackInSmallReads(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
 }
+
+// TestPackKeptLocally takes files from the checkpoint on this machine by digests that
+// only the session knows which stored them, encrypted, in packs.
+func TestPackKeptLocally(t *testing.T) {
+	_, key := newKey(t)
+	path := tiny(t, 10)
+	want := dbtest.Digest(t, path)
+	cfg := packed(dbtest.Config(t, path, key, keepOne))
+	increment(t, cfg, "increment")
+	m := increment(t, cfg, "increment") // the digests of what it reuses are from the note before
+	lose(t, path)
+	restored, opened := goOn(t, cfg, m.ID, path)
+	assert.Empty(t, opened)
+	assert.Equal(t, m.BytesFull, restored.Local)
+	assert.Equal(t, want, dbtest.Digest(t, path))
+}
+
+// TestPackInSavepoint moves a savepoint away, and restores it from there.
+func TestPackInSavepoint(t *testing.T) {
+	path := tiny(t, 10)
+	cfg := packed(dbtest.Config(t, path))
+	m := savepoint(t, cfg, "native-full")
+	require.Equal(t, 1, countObjects(m))
+	moved := filepath.Join(t.TempDir(), "moved")
+	require.NoError(t, os.Rename(folder(cfg, m), moved))
+	requireRestorable(t, cfg, "file:"+moved, dbtest.Digest(t, path))
+}

@@ -134,9 +134,7 @@ func TestPackScopes(t *testing.T) {
 		scopes[f.Object] = f.Scope
 	}
 	assert.Len(t, scopes, 2)
-	h := open(t, cfg, host.Offline())
-	saved, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "native-full", Savepoint: true})
-	require.NoError(t, err)
+	saved := savepoint(t, cfg, "native-full")
 	assert.Equal(t, 1, countObjects(saved))
 	assert.Empty(t, packsOf(saved))
 }
