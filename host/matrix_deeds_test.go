@@ -44,6 +44,7 @@ var deeds = []deed{
 	restoreDeed("canonical", unit{10, 1}, unit{40, 7}),
 	resumeDeed("native-full", unit{15, 2}, unit{40, 13}),
 	resumeDeed("canonical", unit{10, 2}, unit{35, 13}),
+	mergeDeed(unit{20, 5}, unit{60, 17}),
 	pruneDeed(unit{50, 3}, unit{20, 2}),
 	pinDeed(unit{8, 1}, unit{6, 1}),
 	unpinDeed(unit{8, 1}, unit{2, 1}),
