@@ -20,6 +20,7 @@ import (
 // TestCopyBreaksOff has every create in the destination fail in turn, or its answer
 // get lost. Nothing is half there, and the next copy completes it.
 func TestCopyBreaksOff(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from := dbtest.Config(t, path)
 	first := snapshot(t, from, "incremental")
@@ -54,6 +55,7 @@ func TestCopyBreaksOff(t *testing.T) {
 
 // TestCopyLeavesOutWhatIsDamaged damages an object of the source.
 func TestCopyLeavesOutWhatIsDamaged(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	path := shapes[0].make(t)
 	from := dbtest.Config(t, path)
@@ -88,6 +90,7 @@ func TestCopyLeavesOutWhatIsDamaged(t *testing.T) {
 // TestCopyLeavesOutDamagedEntries damages a manifest where a list sees it, and where
 // only a reader does.
 func TestCopyLeavesOutDamagedEntries(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from := dbtest.Config(t, path)
 	h := history(t, from, path)
@@ -108,6 +111,7 @@ func TestCopyLeavesOutDamagedEntries(t *testing.T) {
 // TestCopyStoresAnewWhatIsDamaged damages an object in the destination, which the
 // next snapshot would share.
 func TestCopyStoresAnewWhatIsDamaged(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from := dbtest.Config(t, path)
 	h := history(t, from, path)
@@ -136,6 +140,7 @@ func TestCopyStoresAnewWhatIsDamaged(t *testing.T) {
 // TestCopyBesidePrune removes and sweeps, without any grace, on both sides, at
 // every object that is read.
 func TestCopyBesidePrune(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
 	from.Retention.Grace, to.Retention.Grace = 0, 0
@@ -193,6 +198,7 @@ func prune(t *testing.T, cfg *config.Config, ids ...string) {
 
 // TestCopyOfRemoved copies a snapshot that prune removes after it was listed.
 func TestCopyOfRemoved(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
 	from.Retention.Grace = 0
@@ -216,6 +222,7 @@ func TestCopyOfRemoved(t *testing.T) {
 
 // TestCopyFences has a copy and a host write into one repository.
 func TestCopyFences(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
 	h := history(t, from, path)
@@ -243,6 +250,7 @@ func TestCopyFences(t *testing.T) {
 
 // TestCopyCancelled cancels in the middle.
 func TestCopyCancelled(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
 	h := history(t, from, path)

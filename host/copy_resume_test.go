@@ -84,6 +84,7 @@ func killCopier(t *testing.T, from, to *config.Config, objects int) {
 // TestKilledCopy goes on with a copy that was killed: what was noted is not sent
 // again.
 func TestKilledCopy(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	_, other := newKey(t)
 	for name, lines := range map[string][2]string{"plain": {}, "same key": {key, key}, "another key": {key, other}} {
@@ -133,6 +134,7 @@ func manyFiles(t *testing.T, tables int) string {
 // it. In the first case it is sent under the same name again, so that a store can go
 // on from the pieces that it has.
 func TestCopyGoesOnWithinAFile(t *testing.T) {
+	unraced(t)
 	path := filepath.Join(t.TempDir(), "db")
 	value := make([]byte, 33<<20)
 	_, err := rand.NewChaCha8([32]byte{}).Read(value)
@@ -167,6 +169,7 @@ func TestCopyGoesOnWithinAFile(t *testing.T) {
 // whose objects may be referred to by one only: what the first copy has stored for
 // the one is not taken for the other.
 func TestCopySharesNothingPrivate(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
 	list := snapshots(t, from, "native-full", "native-full")

@@ -105,6 +105,7 @@ func copyAll(t *testing.T, from, to *config.Config) (*host.Copied, error) {
 
 // TestCopy copies a history between repositories of every sort, encrypted or not.
 func TestCopy(t *testing.T) {
+	unraced(t)
 	_, first := newKey(t)
 	_, second := newKey(t)
 	bucket := onBucket(storetest.Versity(t))
@@ -189,6 +190,7 @@ func requireSame(t *testing.T, h taken, to *config.Config, asIs bool) {
 // TestCopyChosen copies an increment without the snapshot that it was computed
 // against, and that one later.
 func TestCopyChosen(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	from, to := dbtest.Config(t, path), dbtest.Config(t, path)
 	h := history(t, from, path)
@@ -219,6 +221,7 @@ func TestCopyChosen(t *testing.T) {
 // TestCopyGoesOnIncrementally takes increments in the destination: of the same
 // database, and of one that was restored from there.
 func TestCopyGoesOnIncrementally(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	for name, lines := range map[string]string{"plain": "", "encrypted": key} {
 		t.Run(name, func(t *testing.T) {
@@ -241,6 +244,7 @@ func TestCopyGoesOnIncrementally(t *testing.T) {
 // TestCopyNeedsNoKey copies what is encrypted for the same recipients without the
 // identity, which anything else takes.
 func TestCopyNeedsNoKey(t *testing.T) {
+	unraced(t)
 	recipient, both := newKey(t)
 	path := shapes[0].make(t)
 	from := dbtest.Config(t, path, recipient)
@@ -267,6 +271,7 @@ func TestCopyNeedsNoKey(t *testing.T) {
 
 // TestCopyDryRun foretells a copy and changes neither side.
 func TestCopyDryRun(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	for name, lines := range map[string]string{"plain": "", "encrypted": key} {
 		t.Run(name, func(t *testing.T) {
@@ -296,6 +301,7 @@ func TestCopyDryRun(t *testing.T) {
 
 // TestCopyProgress looks at the last report, which says that all is done.
 func TestCopyProgress(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	for name, lines := range map[string][2]string{"plain": {}, "same key": {key, key}, "encrypted": {"", key}} {
 		t.Run(name, func(t *testing.T) {

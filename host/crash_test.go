@@ -144,6 +144,7 @@ func kill(t *testing.T, cfg *config.Config, life time.Duration, job ...string) [
 
 // TestKilledRestore kills restores at random moments.
 func TestKilledRestore(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	want := dbtest.Digest(t, path)
 	cfg := dbtest.Config(t, path)
@@ -177,6 +178,7 @@ func TestKilledRestore(t *testing.T) {
 // TestKilledRestoreGoesOn kills restores of one snapshot into one target until one
 // gets to the end. None opens an object whose file was finished before.
 func TestKilledRestoreGoesOn(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	want := dbtest.Digest(t, path)
 	cfg := dbtest.Config(t, path)
@@ -242,6 +244,7 @@ func TestRestoreRace(t *testing.T) {
 // TestKilledSnapshots kills a process that takes snapshots, writes a little, and
 // goes on.
 func TestKilledSnapshots(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	cfg := dbtest.Config(t, path)
 	promised := make(map[string]string)

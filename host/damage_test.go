@@ -66,6 +66,7 @@ func (d damage) inflict(t *testing.T, cfg *config.Config, object string) (undo f
 
 // TestDamagedObjects damages one object of every kind in every way.
 func TestDamagedObjects(t *testing.T) {
+	unraced(t)
 	path := filepath.Join(t.TempDir(), "db")
 	dbtest.Edit(t, path, blobs, func(db *rocks.DB) {
 		put(t, db, "default", 1, 200)
@@ -127,6 +128,7 @@ func damageObject(t *testing.T, cfg *config.Config, m *host.Manifest, f host.Fil
 // TestDamagedBase has the increment find that an object of its base has another
 // size: the file is stored anew, and the damaged object left as it is.
 func TestDamagedBase(t *testing.T) {
+	unraced(t)
 	path := shapes[1].make(t)
 	for _, d := range damages {
 		if !d.resizes || d.name == "missing" { // see TestNextSnapshotHeals
@@ -150,6 +152,7 @@ func TestDamagedBase(t *testing.T) {
 // TestDamagedEntry damages the newest entry of the catalog: the others stay in
 // sight, and snapshots go on.
 func TestDamagedEntry(t *testing.T) {
+	unraced(t)
 	for i, d := range []damage{damages[1], damages[2], damages[5], damages[7]} {
 		strategy := dbtest.Builtin[i%len(dbtest.Builtin)]
 		t.Run(strategy+" "+d.name, func(t *testing.T) {
@@ -186,6 +189,7 @@ func entry(cfg *config.Config, m *host.Manifest) string {
 // TestDamagedModule spoils the repository's copy of a strategy's module: verify
 // tells, and snapshots go on.
 func TestDamagedModule(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	m := snapshot(t, cfg, "native-full")
 	module := filepath.Join(cfg.Repository.Dir(), "modules", m.Strategy.Module+".wasm")
@@ -203,6 +207,7 @@ func TestDamagedModule(t *testing.T) {
 
 // TestDamagedFormat spoils the file that makes a folder a repository.
 func TestDamagedFormat(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	require.NoError(t, os.WriteFile(filepath.Join(cfg.Repository.Dir(), "format.json"), []byte("{"), 0o644))
 	_, err := host.OpenRepository(t.Context(), cfg)

@@ -49,6 +49,7 @@ func diagnose(t *testing.T, cfg *config.Config, options ...host.Option) (*host.D
 // TestDoctorFindsAllWell asks about a repository and a database that are sound. It
 // changes neither.
 func TestDoctorFindsAllWell(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	path := shapes[0].make(t)
 	cfg := dbtest.Config(t, path, "[retention]\nkeep_last = 3", key)
@@ -85,6 +86,7 @@ type symptom struct {
 
 // TestDoctorFinds breaks things that have nothing to do with one another.
 func TestDoctorFinds(t *testing.T) {
+	unraced(t)
 	recipient, key := newKey(t)
 	other, otherKey := newKey(t)
 	path := shapes[0].make(t)
@@ -182,6 +184,7 @@ func (o overwriting) Create(ctx context.Context, name string, r io.Reader) error
 // TestDoctorAsksTheStore has a store lose a promise that it kept when the
 // repository was made, and one that never kept it.
 func TestDoctorAsksTheStore(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	const check = "store: conditional create"
 
@@ -214,6 +217,7 @@ func TestDoctorAsksTheStore(t *testing.T) {
 // TestDoctorFindsSessions looks at one that was broken off, and then at one that
 // was so long ago.
 func TestDoctorFindsSessions(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	f := &failing{mode: blob.Fail, at: 8}
 	h := open(t, cfg, host.Offline(), host.WithStore(blob.Faulty(store(t, cfg), f.plan)))
@@ -255,6 +259,7 @@ func makeOld(t *testing.T, file string) {
 
 // TestDoctorCancelled ends soon, with what it has found.
 func TestDoctorCancelled(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0

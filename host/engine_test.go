@@ -42,6 +42,7 @@ var bare = shape{"bare", rocks.Creation{Families: []string{"empty"}}, func(*test
 // TestEngines restores snapshots into every engine: they have the content digest
 // of the database.
 func TestEngines(t *testing.T) {
+	unraced(t)
 	for _, shape := range []shape{sizes, shapes[1], bare} {
 		path := shape.make(t)
 		want := dbtest.Digest(t, path)
@@ -79,6 +80,7 @@ func digestOf(t *testing.T, engine, path string) *host.Content {
 // TestEnginesGoOn breaks off a restore at every object: the next one goes on from
 // the runs that there are.
 func TestEnginesGoOn(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	want := dbtest.Digest(t, path)
 	cfg, native, records := resumable(t, path)

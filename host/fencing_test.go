@@ -16,6 +16,7 @@ import (
 // TestFencing has a second host take over a repository while the first is in the
 // middle of a snapshot.
 func TestFencing(t *testing.T) {
+	unraced(t)
 	for _, strategy := range dbtest.Builtin {
 		t.Run(strategy, func(t *testing.T) {
 			path := shapes[0].make(t)

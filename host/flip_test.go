@@ -136,6 +136,7 @@ func positions(random *rand.Rand, size int, slow bool) []int {
 // TestFlipAnyByte flips bytes of every file, and makes it shorter, longer and
 // absent.
 func TestFlipAnyByte(t *testing.T) {
+	unraced(t)
 	f := newFlipper(t)
 	require.Empty(t, verify(t, f.r, host.VerifyOptions{Level: host.LevelRestore}).Problems)
 	random := rand.New(rand.NewPCG(1, 2))

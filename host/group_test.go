@@ -138,6 +138,7 @@ func (m *memberProcess) requireTaken(t *testing.T) string {
 // with its snapshot stored and not posted, one that it joins again after it was
 // killed, and one that it never comes to.
 func TestGroup(t *testing.T) {
+	unraced(t)
 	server := storetest.Versity(t)
 	for name, place := range map[string][]func(*testing.T, *config.Config){
 		"directory": nil,

@@ -233,6 +233,7 @@ func TestNotifyHangs(t *testing.T) {
 // TestKilledBeforeItWasTold kills the host between the commit and the notification,
 // of two snapshots at once, and in the middle of one.
 func TestKilledBeforeItWasTold(t *testing.T) {
+	unraced(t)
 	w := newTheatre(t, "module", keepOne)
 	lines := kill(t, w.cfg, 2*time.Second, "mute", "2")
 	require.Len(t, lines, 2)

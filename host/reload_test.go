@@ -280,6 +280,14 @@ func raced() bool {
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
+// unraced leaves a test out under the race detector, with which it takes minutes
+// and shows nothing that others do not. 'make test' runs it without, by its name.
+func unraced(t *testing.T) {
+	if raced() {
+		t.Skip("'make test' runs it without the race detector")
+	}
+}
+
 // snapshotsInLoop has goroutines take snapshots until stop is called.
 func snapshotsInLoop(t *testing.T, h *host.Host, goroutines int) (stop func()) {
 	var taken atomic.Int64

@@ -232,6 +232,7 @@ func TestIdentityOfARestore(t *testing.T) {
 // TestDamageLeavesNothing meets damage after files were fetched: there is nothing
 // to go on to.
 func TestDamageLeavesNothing(t *testing.T) {
+	unraced(t)
 	cfg, native, records := resumable(t, shapes[0].make(t))
 	for _, m := range []*host.Manifest{native, records} {
 		target := filepath.Join(t.TempDir(), "target")

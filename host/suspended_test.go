@@ -138,6 +138,7 @@ func (s *sleeper) resume(t *testing.T) int {
 // TestSuspended has a writer sleep while another one takes over. When it wakes up
 // it is fenced: it commits nothing, deletes nothing, and says who came after it.
 func TestSuspended(t *testing.T) {
+	unraced(t)
 	server := storetest.Versity(t)
 	server.Env(t)
 	sites := map[string]func(testing.TB) site{

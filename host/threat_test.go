@@ -60,9 +60,7 @@ var threats = []struct {
 }
 
 func TestThreats(t *testing.T) {
-	if raced() {
-		t.Skip("'make test' runs it without the race detector, under which it takes eight minutes")
-	}
+	unraced(t)
 	require.Len(t, threats, 26)
 	for _, threat := range threats {
 		t.Run(threat.name, threat.test)
