@@ -16,6 +16,8 @@ import (
 	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/surgery"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
 // fleet is the workers of one application: databases that hold a range of key
@@ -317,4 +319,46 @@ func TestRescaleRewritesBorders(t *testing.T) {
 		assert.Positive(t, outside)
 		assert.GreaterOrEqual(t, int64(r.Skipped), outside)
 	}
+}
+
+// TestShardsMerge merges databases with blob files: by their files where each has a
+// space of file numbers, and else by their records, with the reason.
+func TestShardsMerge(t *testing.T) {
+	const count = 128
+	for _, sharded := range []bool{true, false} {
+		creation := rocks.Creation{BlobFiles: true, MinBlobBytes: 32}
+		f := newFleet(t, 2, count, creation, func(*rocks.DB, uint32, keygroup.Range) {})
+		for i, cfg := range f.workers {
+			if sharded {
+				require.NoError(t, surgery.Shard(cfg.Database.Path, uint(i+1)))
+			}
+			dbtest.Edit(t, cfg.Database.Path, creation, func(db *rocks.DB) {
+				writeGroups(t, db, "default", uint64(i), 300, keygroup.Range(cfg.KeyGroups.Range), count)
+				require.NoError(t, db.Flush())
+			})
+		}
+		want := f.sums(t)
+		to, restored := f.rescale(t, f.snapshots(t, "native-full"), 1, host.RestoreOptions{})
+		assert.Equal(t, want, to.sums(t))
+		if sharded {
+			assert.Equal(t, host.ByFiles, restored[0].Method, restored[0].Fallback)
+		} else {
+			assert.Equal(t, host.ByRecords, restored[0].Method)
+			assert.Contains(t, restored[0].Fallback, "blob")
+		}
+	}
+}
+
+// TestRestoreGivesTheShard restores into the space of file numbers that the
+// configuration names.
+func TestRestoreGivesTheShard(t *testing.T) {
+	path := shapes[0].make(t)
+	cfg := dbtest.Config(t, path)
+	m := snapshot(t, cfg, "canonical")
+	cfg.Database.Shard = 7
+	target := restore(t, cfg, m.ID)
+	set, err := version.Read(target)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(7), set.NextFile>>40)
+	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
 }
