@@ -362,3 +362,34 @@ func TestRestoreGivesTheShard(t *testing.T) {
 	assert.Equal(t, uint64(7), set.NextFile>>40)
 	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, target))
 }
+
+// TestLinkedRestore shares files with the repository. What the database does
+// afterwards changes none of them, and prune takes none from it.
+func TestLinkedRestore(t *testing.T) {
+	path := shapes[0].make(t)
+	cfg := dbtest.Config(t, path)
+	cfg.Retention.Grace = 0
+	both := snapshots(t, cfg, "native-full", "incremental")
+	target := filepath.Join(t.TempDir(), "db")
+	restored, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{both[0].ID}, Target: target, Link: true})
+	require.NoError(t, err)
+	assert.Positive(t, restored.Linked)
+	want := dbtest.Digest(t, target)
+	assert.Equal(t, dbtest.Digest(t, path), want)
+	dbtest.Edit(t, target, rocks.Creation{}, func(db *rocks.DB) {
+		put(t, db, "orders", 40, 300)
+		ingest(t, db, "orders", "key-0000100", "key-0000900")
+		require.NoError(t, db.Flush())
+	})
+	now := dbtest.Digest(t, target)
+	r := repository(t, cfg)
+	verified, err := r.Verify(t.Context(), host.VerifyOptions{Level: host.LevelData})
+	require.NoError(t, err)
+	assert.Empty(t, verified.Problems)
+	_, err = r.Prune(t.Context(), host.PruneOptions{Remove: []string{both[0].ID}})
+	require.NoError(t, err)
+	assert.Equal(t, now, dbtest.Digest(t, target))
+	dbtest.Edit(t, target, rocks.Creation{}, func(db *rocks.DB) { require.NoError(t, db.CompactAll()) })
+	assert.Equal(t, now, dbtest.Digest(t, target))
+	assert.Equal(t, want, dbtest.Digest(t, restore(t, cfg, both[1].ID)))
+}
