@@ -20,14 +20,14 @@ import (
 
 // refusesFiles says why the parts cannot become a database by their files, before
 // anything is fetched, or "". An empty snapshot has no files, and needs none if the
-// others have its column families.
+// others that are taken have its column families.
 func (w *restoration) refusesFiles() string {
 	if !w.options.forRocksDB() {
 		return "the records are for " + w.options.Engine
 	}
 	families := make(map[string]bool)
 	for _, p := range w.parts {
-		if p.Kind == catalog.KindNative {
+		if p.Kind == catalog.KindNative && w.wanted.ofGroups(p.KeyGroups) != nothing {
 			for _, f := range p.Families {
 				families[f.Name] = true
 			}

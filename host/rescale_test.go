@@ -201,6 +201,20 @@ func TestRescaleFiles(t *testing.T) {
 	}
 }
 
+// TestRescaleToNothing restores key groups that only an empty worker holds.
+func TestRescaleToNothing(t *testing.T) {
+	const count = 128
+	f := newFleet(t, 2, count, rocks.Creation{}, func(db *rocks.DB, worker uint32, groups keygroup.Range) {
+		if worker == 0 {
+			writeGroups(t, db, "default", 1, 100, groups, count)
+		}
+	})
+	restored := restorePart(t, f.workers[0], host.RestoreOptions{
+		Snapshots: f.snapshots(t, "native-full"), KeyGroups: &keygroup.Range{First: 64, Last: 127},
+	})
+	assert.Zero(t, sumRange(t, restored.Target, nil, host.KeyRange{})["default"].Records)
+}
+
 // TestRestorePart restores single column families and ranges of keys of a native
 // snapshot.
 func TestRestorePart(t *testing.T) {
