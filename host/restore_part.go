@@ -2,11 +2,14 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/rocksnap/rocksnap/host/blob"
 )
 
 // part is one of the snapshots that a restore is made of.
@@ -83,6 +86,9 @@ func (r *Repository) beside(ctx context.Context, ref string) (*Repository, strin
 	repository.Name = name
 	var err error
 	other.catalog, err = openCatalog(ctx, r.store, repository)
+	if errors.Is(err, blob.ErrName) {
+		err = problem(CodeUsage, fmt.Errorf("snapshot %q: %q is no name of a database", ref, name), "a snapshot is ID, or NAME/ID for that of another database")
+	}
 	return &other, rest, err
 }
 
