@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -42,6 +43,7 @@ var deeds = []deed{
 	inPacks(snapshotDeed("incremental", native, unit{28, 4}, unit{60, 23})),
 	restoreDeed("native-full", unit{15, 1}, unit{50, 7}),
 	restoreDeed("canonical", unit{10, 1}, unit{40, 7}),
+	partDeed(unit{15, 4}, unit{60, 19}),
 	resumeDeed("native-full", unit{15, 2}, unit{40, 13}),
 	resumeDeed("canonical", unit{10, 2}, unit{35, 13}),
 	mergeDeed(unit{20, 5}, unit{60, 17}),
@@ -119,6 +121,44 @@ func restoreDeed(strategy string, calls, changes unit) deed {
 		func(t *testing.T, w *world, err error) { settleRestore(t, w, w.of(strategy).ID, err) },
 		calls, changes,
 	}
+}
+
+// partDeed restores a range of keys out of the middle of files.
+func partDeed(calls, changes unit) deed {
+	d := restoreDeed("native-full", calls, changes)
+	d.name = "restore a part"
+	keys := host.KeyRange{From: []byte("key-0000060"), To: []byte("key-0000180")}
+	part := func(ctx context.Context, w *world, store blob.Store) error {
+		r, err := host.OpenRepository(ctx, w.cfg, host.WithStore(store))
+		if err != nil {
+			return err
+		}
+		o := host.RestoreOptions{Snapshots: []string{w.of("native-full").ID}, Target: w.target(restored), Keys: keys, Method: host.ByFiles}
+		_, err = r.Restore(ctx, o)
+		return err
+	}
+	d.do = func(ctx context.Context, w *world, store, _ blob.Store) error { return part(ctx, w, store) }
+	d.settle = func(t *testing.T, w *world, err error) {
+		if _, missing := os.Lstat(w.target(restored)); missing != nil {
+			require.Error(t, err)
+			require.NoError(t, part(t.Context(), w, w.store))
+		}
+		whole := restoreAt(t, w, w.of("native-full").ID)
+		want := sumRange(t, whole, nil, keys)
+		require.Positive(t, want["default"].Records)
+		require.Equal(t, want, sumRange(t, w.target(restored), nil, host.KeyRange{}))
+		requireAlone(t, w.target(""), restored)
+		require.NoError(t, os.RemoveAll(w.target(restored)))
+	}
+	return d
+}
+
+// restoreAt restores all of a snapshot outside of the world.
+func restoreAt(t *testing.T, w *world, id string) string {
+	target := filepath.Join(t.TempDir(), "whole")
+	_, err := w.repository(t, w.store).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{id}, Target: target})
+	require.NoError(t, err)
+	return target
 }
 
 // resumeDeed goes on from a restore that was broken off.
