@@ -77,7 +77,7 @@ func (r *Repository) restore(ctx context.Context, o RestoreOptions, parts []*par
 	if resumable { // what the host restores for its own use is to prove the repository
 		w.findLocal()
 	}
-	room := size - w.linkable(filepath.Dir(target))
+	room := size + w.rewritten() - w.linkable(filepath.Dir(target))
 	if w.staging, err = claimStaging(target, w.attempt(), room); err != nil {
 		return nil, err
 	}

@@ -245,6 +245,27 @@ func (w *restoration) expected(p *part, f *File) int64 {
 	return f.Size
 }
 
+// rewritten returns about how many bytes are written beside those that are fetched:
+// what is read of a native part record by record, and tables across a border.
+func (w *restoration) rewritten() (total int64) {
+	byRecords := w.refusesFiles() != "" || w.options.Method == ByRecords
+	for _, p := range w.parts {
+		for i := range p.Contents {
+			f := &p.Contents[i]
+			isNative := f.Kind == abi.KindTable || f.Kind == abi.KindBlob
+			if isNative && (byRecords || len(w.parts) > 1 && f.Kind == abi.KindTable && !inside(f, w.borders(p))) {
+				total += w.expected(p, f)
+			}
+		}
+	}
+	return total
+}
+
+// inside says whether a table holds only keys of a range.
+func inside(f *File, r surgery.Range) bool {
+	return bytes.Compare(f.SmallestKey, r.Lower) >= 0 && (r.Upper == nil || bytes.Compare(f.LargestKey, r.Upper) < 0)
+}
+
 // touches says whether a table may hold keys of a range.
 func touches(f *File, r surgery.Range) bool {
 	return bytes.Compare(f.LargestKey, r.Lower) >= 0 && (r.Upper == nil || bytes.Compare(f.SmallestKey, r.Upper) < 0)
