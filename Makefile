@@ -82,14 +82,15 @@ tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the pr
 # Tests build modules and programs that the cache of test results knows nothing
 # of, hence -count=1. The laws that take long are tried on the built-in strategies;
 # on the examples 'make soak' does.
-# Of these the race detector sees nothing new, and they would take most of the time.
+# Of these, and of the scenarios, the race detector sees nothing new, and they would take most of the time.
 unraced = TestThreats$$|TestCopy|TestFlipAnyByte|TestDoctor|TestDamage|TestKilled|TestFencing|TestSuspended|TestEngines|TestGroup$$
 
 .PHONY: test
 test: build tools authors examples ## run every test, most with the race detector
-	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m $$(go list ./... | grep -v /examples/strategies)
+	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m $$(go list ./... | grep -v -e /examples/strategies -e /host/scenarios)
 	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m -short ./examples/strategies/...
 	@go test -count=1 -timeout 20m -run 'TestReloadUnderLoad$$|$(unraced)' ./host
+	@go test -count=1 -timeout 20m ./host/scenarios
 
 .PHONY: test-stores
 test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of stores on MinIO and rclone as well
