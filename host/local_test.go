@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -376,4 +377,34 @@ func flipByte(t *testing.T, file string, at int) {
 	require.NoError(t, err)
 	text[at] ^= 1
 	require.NoError(t, os.WriteFile(file, text, 0o644))
+}
+
+// TestKeptNoteThatIsNone puts what is no file, or one without end, in the place of a
+// note: nobody waits for it.
+func TestKeptNoteThatIsNone(t *testing.T) {
+	for name, replace := range map[string]func(string) error{
+		"pipe":   func(note string) error { return unix.Mkfifo(note, 0o600) },
+		"folder": func(note string) error { return os.Mkdir(note, 0o700) },
+		"link":   func(note string) error { return os.Symlink("/dev/zero", note) },
+		"huge":   func(note string) error { return errors.Join(os.WriteFile(note, nil, 0o600), os.Truncate(note, 1<<40)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := blobbed(t)
+			cfg := dbtest.Config(t, path, keepOne)
+			m := snapshot(t, cfg, "native-full")
+			note := filepath.Join(kept(t, path)[0], "note")
+			require.NoError(t, errors.Join(os.Remove(note), replace(note)))
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				assert.Zero(t, claimed(t, cfg, host.RestoreOptions{Snapshots: []string{m.ID}}).Local)
+				requireKept(t, path, snapshot(t, cfg, "native-full"))
+			}()
+			select {
+			case <-ended:
+			case <-time.After(5 * time.Second):
+				t.Fatal("it waits for a note")
+			}
+		})
+	}
 }

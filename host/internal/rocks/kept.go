@@ -25,8 +25,8 @@ const (
 // From then on [Sweep] leaves it alone and [ListKept] finds it. It is kept as a
 // whole and durably, or else the checkpoint is as before and has to be removed.
 func (c *CheckpointDir) Keep(name string, note []byte) error {
-	if !isKeptName(keptPrefix + name) {
-		return fmt.Errorf("keep checkpoint: %q is no UUID", name)
+	if !isKeptName(keptPrefix+name) || len(note) > maxKeptNote {
+		return fmt.Errorf("keep checkpoint: %q is no UUID, or its note of %d bytes is too long", name, len(note))
 	}
 	err := durable.CreateFile(filepath.Join(c.folder, keptNote), 0o600, func(w io.Writer) error {
 		_, err := w.Write(note)
@@ -93,8 +93,26 @@ func (k *Kept) look() bool {
 // Path returns the directory that holds the checkpoint's files.
 func (k Kept) Path() string { return filepath.Join(k.folder, "files") }
 
-// Note returns the note. It fails with fs.ErrNotExist where there is none.
-func (k Kept) Note() ([]byte, error) { return os.ReadFile(filepath.Join(k.folder, keptNote)) }
+// maxKeptNote is the length of the longest note, in bytes.
+const maxKeptNote = 64 << 20
+
+// Note returns the note. It fails with fs.ErrNotExist where there is none. What is no
+// file, or too long, was put there by somebody else: it is not waited for.
+func (k Kept) Note() ([]byte, error) {
+	note, err := os.OpenFile(filepath.Join(k.folder, keptNote), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer note.Close()
+	info, err := note.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxKeptNote) {
+		err = fmt.Errorf("%s is no note: %w", note.Name(), fs.ErrInvalid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(note, maxKeptNote))
+}
 
 // Remove removes the checkpoint, and the folder of checkpoints when it was the last
 // one there. One that only somebody else may remove stays.
