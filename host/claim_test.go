@@ -1,10 +1,13 @@
 package host_test
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -287,4 +290,48 @@ func TestRescaledForksReuse(t *testing.T) {
 	addContent(t, again, restore(t, to.workers[0], m.ID))
 	assert.Equal(t, want, again)
 	requireSound(t, to.workers[0])
+}
+
+// TestManyOrigins: only the origins that an intent has room for are built on, as
+// nothing keeps the others from prune.
+func TestManyOrigins(t *testing.T) {
+	path := blobbed(t)
+	cfg := dbtest.Config(t, path)
+	first := snapshot(t, cfg, "incremental")
+	target := claimed(t, cfg, host.RestoreOptions{Claim: host.Forked}).Target
+	padOrigins(t, filepath.Join(target, "ROCKSNAP"), 128)
+	fork := named(at(cfg, target), "staging")
+	gate := newGate(store(t, fork))
+	h := open(t, fork, host.WithStore(gate), host.Offline())
+	op, err := h.Begin(t.Context(), host.SnapshotOptions{Strategy: "incremental"})
+	require.NoError(t, err)
+	dbtest.Edit(t, path, rocks.Creation{BlobFiles: true, MinBlobBytes: 64}, func(db *rocks.DB) { require.NoError(t, db.CompactAll()) })
+	snapshot(t, cfg, "native-full")
+	pruneAll(t, cfg, first.ID)
+	gate.open()
+	m, err := op.Wait()
+	require.NoError(t, err)
+	require.NoError(t, h.Close())
+	pruneAll(t, cfg)
+	assert.Equal(t, dbtest.Digest(t, target), dbtest.Digest(t, restore(t, fork, m.ID)))
+	requireSound(t, fork)
+}
+
+// padOrigins puts others before the origin that a note names, as of a restore of many
+// snapshots.
+func padOrigins(t *testing.T, file string, others int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	var note map[string]any
+	require.NoError(t, json.Unmarshal(text, &note))
+	origins := note["origins"].([]any)
+	for range others {
+		gone := map[string]any{"database": "gone", "snapshot": uuid.NewString(), "slot": 2}
+		origins = append([]any{gone}, origins...)
+	}
+	note["origins"] = origins
+	text, err = json.Marshal(note)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, text, 0o644))
 }

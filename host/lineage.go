@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,7 +26,7 @@ import (
 type lineage struct {
 	id      string
 	origin  blobOrigin
-	origins []catalog.Origin // what a fork was made of
+	origins []catalog.Origin // what a fork was made of, as many as a session may have
 }
 
 // noteFile is the note's name in the database directory. RocksDB leaves alone
@@ -54,7 +55,7 @@ func readLineage(dir, identity string) (lineage, error) {
 	case err != nil:
 		return l, err
 	case n != nil && n.Identity == identity && identity != "":
-		l.id, l.origin.inherited, l.origins = n.Lineage, n.Blobs, n.Origins
+		l.id, l.origin.inherited, l.origins = n.Lineage, n.Blobs, n.Origins[:min(len(n.Origins), catalog.MaxOrigins)]
 	case identity == "":
 		l.id = uuid.NewString() // a checkpoint that nobody has opened has no history yet
 	default:
@@ -181,9 +182,23 @@ func (h *history) drop(slot uint64) {
 // latestBy returns the slot of the newest snapshot of a lineage that a strategy
 // took, or 0.
 func (h history) latestBy(strategy, lineage string) uint64 {
+	return h.latest(func(s *catalog.Summary) bool { return s.Lineage == lineage && s.Strategy.Name == strategy })
+}
+
+// statedBy returns the slot of the snapshot whose state a strategy goes on from: the
+// newest one that is no savepoint, if there is one.
+func (h history) statedBy(strategy, lineage string) uint64 {
+	slot := h.latest(func(s *catalog.Summary) bool {
+		return s.Lineage == lineage && s.Strategy.Name == strategy && !s.Savepoint
+	})
+	return cmp.Or(slot, h.latestBy(strategy, lineage))
+}
+
+// latest returns the slot of the newest snapshot that is as wanted, or 0.
+func (h history) latest(wanted func(*catalog.Summary) bool) uint64 {
 	for i := len(h.snapshots) - 1; i >= 0; i-- {
-		if s := &h.snapshots[i]; s.Lineage == lineage && s.Strategy.Name == strategy {
-			return s.Slot
+		if wanted(&h.snapshots[i]) {
+			return h.snapshots[i].Slot
 		}
 	}
 	return 0

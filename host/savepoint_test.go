@@ -232,3 +232,15 @@ func TestCopiedSavepoint(t *testing.T) {
 	assert.Equal(t, dbtest.Digest(t, path), dbtest.Digest(t, restore(t, &other, m.ID)))
 	requireSound(t, &other)
 }
+
+// TestSavepointIsNoTurn: savepoints by a strategy that counts its snapshots change
+// nothing for the others, also when they are the newest after a restart.
+func TestSavepointIsNoTurn(t *testing.T) {
+	path := blobbed(t)
+	cfg := dbtest.Config(t, path, "[strategies.incremental.config]\nfull_every = 2")
+	for i := range 4 {
+		m := snapshot(t, cfg, "incremental")
+		assert.Equal(t, i%2 == 0, m.Base == "", i)
+		savepoint(t, cfg, "incremental")
+	}
+}

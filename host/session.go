@@ -84,16 +84,31 @@ func (s *session) learn() (err error) {
 	if err := s.checkHistory(); err != nil {
 		return err
 	}
-	latest, err := s.newestSound(func() uint64 { return s.history.latestBy(s.strategy, s.lineage.id) })
-	if err != nil {
+	if err := s.recall(); err != nil {
 		return fmt.Errorf("read state: %w", err)
 	}
-	if latest != nil {
-		s.committed = latest.State
-	}
-	s.gather(latest)
 	s.readOrigins()
 	return s.ctx.Err()
+}
+
+// recall reads what the strategy's earlier snapshots know: the newest one of the
+// others, and the newest that is no savepoint of its state.
+func (s *session) recall() error {
+	latest, err := s.newestSound(func() uint64 { return s.history.latestBy(s.strategy, s.lineage.id) })
+	if err != nil {
+		return err
+	}
+	stated := latest
+	if latest != nil && latest.Savepoint {
+		if stated, err = s.newestSound(func() uint64 { return s.history.statedBy(s.strategy, s.lineage.id) }); err != nil {
+			return err
+		}
+	}
+	if stated != nil {
+		s.committed = stated.State
+	}
+	s.gather(latest)
+	return nil
 }
 
 // belong finds out which history this is.

@@ -14,9 +14,9 @@ type Origin struct {
 	Slot     uint64 `json:"slot"`
 }
 
-// maxOrigins bounds the origins that an intent names, so that it stays within
-// maxDocument.
-const maxOrigins = 128
+// MaxOrigins bounds the origins that a session may have, so that its intent, which
+// protects no others, stays within maxDocument.
+const MaxOrigins = 128
 
 // Origin reads a snapshot that a session has named as an origin when it began:
 // nothing of it is swept until the session ends. It fails with [ErrRemoved] when

@@ -36,8 +36,7 @@ func (w *Writer) Begin(ctx context.Context, id string) (*Session, error) {
 }
 
 // BeginBy is Begin for a session that runs the strategy of the given name. The
-// origins, of which the first [maxOrigins] count, are what [Catalog.Origin] may read
-// meanwhile.
+// origins, at most [MaxOrigins], are what [Catalog.Origin] may read meanwhile.
 func (w *Writer) BeginBy(ctx context.Context, id, strategy string, origins ...Origin) (*Session, error) {
 	return w.beginIn(ctx, id, strategy, "", origins)
 }
@@ -54,6 +53,9 @@ func (w *Writer) begin(ctx context.Context, id, strategy, group string, origins 
 	if !isUUID(id) {
 		return nil, fmt.Errorf("%q is no UUID", id)
 	}
+	if len(origins) > MaxOrigins {
+		return nil, fmt.Errorf("%d origins, at most %d", len(origins), MaxOrigins)
+	}
 	slot, err := w.look(ctx)
 	if err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func (w *Writer) begin(ctx context.Context, id, strategy, group string, origins 
 	}
 	s := &Session{writer: w, adopted: adopted, intent: Intent{
 		Version: FormatVersion, Session: id, Epoch: w.epoch.Slot, Slot: slot, Adopts: adoptable(adopted),
-		Created: time.Now().UTC(), Owner: w.epoch.Owner, By: strategy, Group: group, Origins: origins[:min(len(origins), maxOrigins)],
+		Created: time.Now().UTC(), Owner: w.epoch.Owner, By: strategy, Group: group, Origins: origins,
 	}}
 	s.notes = notebook{store: w.catalog.store, prefix: notesPrefix(w.catalog.database) + id + "-", flushed: time.Now()}
 	data, err := sealDocument(&s.intent, &s.intent.Digest)
