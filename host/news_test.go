@@ -375,9 +375,9 @@ func TestNotificationsAtRandom(t *testing.T) {
 	}
 }
 
-// soaked returns how many seeds are tried: ROCKSNAP_SEEDS of them where it is set.
+// soaked returns how many seeds are tried: ROCKSNAP_TEST_SEEDS of them where it is set.
 func soaked(seeds uint64) uint64 {
-	if more, err := strconv.ParseUint(os.Getenv("ROCKSNAP_SEEDS"), 10, 64); err == nil {
+	if more, err := strconv.ParseUint(os.Getenv("ROCKSNAP_TEST_SEEDS"), 10, 64); err == nil {
 		return more
 	}
 	return seeds
