@@ -83,7 +83,7 @@ tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the pr
 # of, hence -count=1. The laws that take long are tried on the built-in strategies;
 # on the examples 'make soak' does.
 # Of these, and of the scenarios, the race detector sees nothing new, and they would take most of the time.
-unraced = TestThreats$$|TestCopy|TestFlipAnyByte|TestDoctor|TestDamage|TestKilled|TestFencing|TestSuspended|TestEngines|TestGroup$$
+unraced = TestThreats$$|TestCopy|TestFlipAnyByte|TestDoctor|TestDamage|TestKilled|TestFencing|TestSuspended|TestEngines|TestGroup$$|TestMatrix|TestSwitch|TestIndependent|TestMemory|TestKeysOutside|TestRandomWalk|TestVerify
 
 .PHONY: test
 test: build tools authors examples ## run every test, most with the race detector

@@ -17,6 +17,7 @@ import (
 // TestIndependent has RocksDB's own ldb compare what was restored with what was
 // there: none of our code reads either.
 func TestIndependent(t *testing.T) {
+	unraced(t)
 	for _, shape := range shapes {
 		t.Run(shape.name, func(t *testing.T) { compareByLDB(t, shape.make(t)) })
 	}
@@ -24,6 +25,7 @@ func TestIndependent(t *testing.T) {
 
 // TestIndependentBenchmark takes a database that RocksDB's own benchmark made.
 func TestIndependentBenchmark(t *testing.T) {
+	unraced(t)
 	path := filepath.Join(t.TempDir(), "db")
 	run(t, "db_bench", "--benchmarks=fillrandom,overwrite", "--num=20000", "--value_size=80",
 		"--write_buffer_size=400000", "--compression_type=none", "--db="+path)

@@ -99,6 +99,7 @@ func TestKeysThatWereCutAway(t *testing.T) {
 // TestVerifyReadsEveryKey finds what the ends of tables do not tell: keys that are
 // in the WAL only, and those of a file that was written for other key groups.
 func TestVerifyReadsEveryKey(t *testing.T) {
+	unraced(t)
 	path := dbtest.New(t, rocks.Creation{})
 	dbtest.Edit(t, path, rocks.Creation{}, func(db *rocks.DB) {
 		require.NoError(t, db.PutBlock("default", canonical.AppendRecord(nil, group(10, 100), []byte("v"))))
@@ -141,6 +142,7 @@ func TestVerifyReadsEveryKey(t *testing.T) {
 
 // TestVerifyReadsCanonicalKeys runs the census over sound snapshots of key groups.
 func TestVerifyReadsCanonicalKeys(t *testing.T) {
+	unraced(t)
 	path := dbtest.New(t, rocks.Creation{})
 	dbtest.Edit(t, path, rocks.Creation{}, func(db *rocks.DB) {
 		for g := uint32(10); g <= 50; g++ {

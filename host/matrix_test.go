@@ -127,6 +127,7 @@ func isRead(verb string) bool {
 
 // TestMatrixDirectory is the matrix of a repository in a directory.
 func TestMatrixDirectory(t *testing.T) {
+	unraced(t)
 	m := newMatrix(t, func(t testing.TB, folder, name string) blob.Store {
 		s, err := dir.Create(filepath.Join(folder, name))
 		require.NoError(t, err)
@@ -141,6 +142,7 @@ func TestMatrixDirectory(t *testing.T) {
 // TestMatrixVersity is the matrix of a repository in a bucket. What a deed changes
 // on this machine is no different there.
 func TestMatrixVersity(t *testing.T) {
+	unraced(t)
 	server := storetest.Versity(t)
 	server.Env(t)
 	m := newMatrix(t, func(t testing.TB, folder, name string) blob.Store {

@@ -21,6 +21,7 @@ import (
 // TestMemoryDoesNotGrow takes and restores snapshots of a small database and of
 // one eight times as large (I11): the peak of the heap must be about the same.
 func TestMemoryDoesNotGrow(t *testing.T) {
+	unraced(t)
 	const mebibyte = 1 << 20
 	small, large := filled(t, 16*mebibyte), filled(t, 128*mebibyte)
 	for _, strategy := range dbtest.Builtin {

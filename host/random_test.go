@@ -42,6 +42,7 @@ type walk struct {
 // TestRandomWalk mixes writes, deletions, flushes, compactions, snapshots and
 // restores, and goes on from restored databases.
 func TestRandomWalk(t *testing.T) {
+	unraced(t)
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "db")

@@ -62,6 +62,7 @@ func TestLabelsAreThoseOfTheInstant(t *testing.T) {
 // TestKeysOutsideTheGroups refuses to export a database of which the configured
 // key groups are only a part.
 func TestKeysOutsideTheGroups(t *testing.T) {
+	unraced(t)
 	path := dbtest.New(t, rocks.Creation{})
 	for _, tt := range []struct {
 		key   []byte

@@ -17,6 +17,7 @@ import (
 // another goes on from. Each chain of strategies starts with a database of its
 // own and hands on what it restored.
 func TestSwitchStrategies(t *testing.T) {
+	unraced(t)
 	var chains [][]string
 	for _, a := range dbtest.Builtin {
 		for _, b := range dbtest.Builtin {

@@ -68,6 +68,7 @@ func (c *calls) note(op blob.Op) {
 
 // TestVerifyPasses has each level do what it says and no more.
 func TestVerifyPasses(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[1].make(t))
 	list := snapshots(t, cfg, append(dbtest.Builtin, "incremental")...)
 	names := everyObject(list)
@@ -113,6 +114,7 @@ func TestVerifyPasses(t *testing.T) {
 
 // TestVerifySample has t runs read everything between them, each thing once.
 func TestVerifySample(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[1].make(t))
 	list := snapshots(t, cfg, append(dbtest.Builtin, "incremental")...)
 	names := everyObject(list)
@@ -145,6 +147,7 @@ func TestVerifySample(t *testing.T) {
 
 // TestVerifySampleOfDrills has each snapshot restored by one of the runs.
 func TestVerifySampleOfDrills(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	snapshots(t, cfg, "native-full", "canonical", "canonical", "native-full")
 	r := repository(t, cfg)
@@ -174,6 +177,7 @@ func TestParseSample(t *testing.T) {
 }
 
 func TestVerifyRefusesNonsense(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	m := snapshot(t, cfg, "native-full")
 	r := repository(t, cfg)
@@ -199,6 +203,7 @@ func TestVerifyRefusesNonsense(t *testing.T) {
 
 // TestVerifyNamed looks at the named snapshots alone.
 func TestVerifyNamed(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	list := snapshots(t, cfg, "native-full", "native-full")
 	damages[0].inflict(t, cfg, list[0].Contents[0].Object)
@@ -214,6 +219,7 @@ func TestVerifyNamed(t *testing.T) {
 // TestVerifyServerChecksum believes a store that knows the checksum of what it
 // holds, and downloads nothing.
 func TestVerifyServerChecksum(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	m := snapshot(t, cfg, "native-full")
 	f := m.Contents[0]
@@ -251,6 +257,7 @@ func (s summing) Stat(ctx context.Context, name string) (blob.Info, error) {
 
 // TestVerifyCountsOrphans counts what nothing refers to, and finds no fault with it.
 func TestVerifyCountsOrphans(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	cfg.Retention.Grace = 0
 	snapshot(t, cfg, "native-full")
@@ -282,6 +289,7 @@ func announce(t testing.TB, cfg *config.Config) (session string) {
 
 // TestVerifyHoldsSnapshots has a pin in the repository whenever an object is read.
 func TestVerifyHoldsSnapshots(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	list := snapshots(t, cfg, "native-full", "canonical")
 	held := make(map[string]bool) // slot's pins at the moments of reading
@@ -314,6 +322,7 @@ func TestVerifyHoldsSnapshots(t *testing.T) {
 // TestVerifyBesidePrune has prune remove a snapshot, objects and all, between the
 // levels of a verification.
 func TestVerifyBesidePrune(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	cfg.Retention.Grace = 0
 	list := snapshots(t, cfg, "native-full", "canonical")
@@ -358,6 +367,7 @@ func (e early) Stat(ctx context.Context, name string) (blob.Info, error) {
 // TestVerifyEncrypted proves every byte that is stored without a key. Only a drill
 // needs one.
 func TestVerifyEncrypted(t *testing.T) {
+	unraced(t)
 	cfg, key := withKey(t, shapes[0].make(t))
 	list := snapshots(t, cfg, dbtest.Builtin...)
 	cfg.Repository.Encryption.IdentityFile = ""

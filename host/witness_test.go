@@ -19,6 +19,7 @@ var catalogLevel = host.VerifyOptions{Level: host.LevelCatalog}
 
 // TestVerifySeen compares the history with what was seen of it.
 func TestVerifySeen(t *testing.T) {
+	unraced(t)
 	cfg := dbtest.Config(t, shapes[0].make(t))
 	r := repository(t, cfg)
 	assert.Empty(t, verify(t, r, catalogLevel).Head, "an empty catalog")

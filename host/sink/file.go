@@ -1,11 +1,10 @@
 package sink
 
 import (
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
-
-	"github.com/google/uuid"
 
 	"github.com/rocksnap/rocksnap/host/internal/durable"
 )
@@ -20,7 +19,7 @@ type RunFile struct {
 // NewRunFile creates a file in dir; its name ends with extension.
 func NewRunFile(dir, extension string) (*RunFile, error) {
 	r := &RunFile{}
-	path := filepath.Join(dir, uuid.NewString()+extension)
+	path := filepath.Join(dir, rand.Text()+extension)
 	err := durable.Change("create", path, func() (err error) {
 		r.File, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		return err
