@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/blob"
@@ -243,4 +244,33 @@ func TestSavepointIsNoTurn(t *testing.T) {
 		assert.Equal(t, i%2 == 0, m.Base == "", i)
 		savepoint(t, cfg, "incremental")
 	}
+}
+
+// stubborn is an incremental strategy that asks for one base, whatever it was offered.
+type stubborn struct {
+	dbtest.Files
+	base uint64 // slot; 0 for none
+}
+
+// Prepare is that of abi.Strategy.
+func (b *stubborn) Prepare(_ context.Context, s abi.Session) error {
+	if err := s.BaseUse(b.base); err != nil && abi.ErrnoOf(err) != abi.ENOENT {
+		return err
+	}
+	_, err := s.Checkpoint()
+	return err
+}
+
+// TestSavepointHasNoBase: a strategy that knows the slot of a snapshot cannot share
+// its objects with a savepoint.
+func TestSavepointHasNoBase(t *testing.T) {
+	cfg := dbtest.Config(t, blobbed(t))
+	s := &stubborn{base: snapshot(t, cfg, "incremental").Slot}
+	h := open(t, cfg, host.Offline(), host.WithStrategy("incremental", func() abi.Strategy { return s }))
+	m, err := h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "incremental", Savepoint: true})
+	require.NoError(t, err)
+	assert.Empty(t, m.Base)
+	m, err = h.Snapshot(t.Context(), host.SnapshotOptions{Strategy: "incremental"})
+	require.NoError(t, err)
+	assert.NotZero(t, m.BytesReused, "others can")
 }

@@ -355,7 +355,7 @@ func (s *session) BaseUse(slot uint64) error {
 	if err := s.allow("base_use", abi.PhasePrepare); err != nil {
 		return err
 	}
-	if !s.history.has(slot, s.lineage.id) {
+	if s.savepoint || !s.history.has(slot, s.lineage.id) {
 		return fmt.Errorf("base %d: %w", slot, abi.ENOENT)
 	}
 	if s.base != nil {
