@@ -16,6 +16,9 @@ import (
 func OpenSingle(ctx context.Context, cfg *config.Config, options ...Option) (*Repository, error) {
 	s := newSettings(options)
 	r, err := openRepository(ctx, cfg, s)
+	if CodeOf(err) == CodeNoRepository {
+		return nil, problem(CodeNoRepository, err, "name the folder or prefix of a repository, or of a savepoint")
+	}
 	if err != nil {
 		return nil, err
 	}
