@@ -35,7 +35,7 @@ func TestFloodIsSlowedDown(t *testing.T) {
 	require.Error(t, i.Snapshot(t.Context(), d))
 	took := time.Since(start)
 	assert.Less(t, took, 2*time.Second, "a sleep ends with the run")
-	most := 10_000*(1+took.Seconds()) + 2*paceEvery
+	most := 3 * 10_000 * (1 + took.Seconds()) // without a pace it would be hundreds of thousands; a killed guest runs freely until it is seen to be
 	assert.Less(t, float64(d.calls), most)
 	assert.Greater(t, d.calls, 10_000, "the burst is let through")
 }
