@@ -101,7 +101,23 @@ func (g *generation) check(ctx context.Context, name string) error {
 		return nil
 	}
 	_, err := g.load(ctx, name)
+	g.warm(name, 0)
 	return err
+}
+
+// nextAfter is how long a host waits before it readies a strategy for the next
+// snapshot: a program that takes one and ends shall not wait for that.
+const nextAfter = 50 * time.Millisecond
+
+// warm has an instance of a module that is loaded started ahead, so that the next
+// snapshot finds it.
+func (g *generation) warm(name string, after time.Duration) {
+	g.mu.Lock()
+	m := g.loaded[name]
+	g.mu.Unlock()
+	if m != nil && !g.options(name).Process {
+		m.Warm(after)
+	}
 }
 
 func (g *generation) load(ctx context.Context, name string) (*module, error) {

@@ -272,6 +272,7 @@ func (op *Operation) settle(m *Manifest, err error) {
 	var leftovers []error
 	if op.strategy != nil {
 		leftovers = append(leftovers, op.strategy.Close(ctx))
+		op.generation.warm(op.session.strategy, nextAfter)
 	}
 	leftovers = append(leftovers, s.close(), op.generation.release(ctx))
 	if s.run != nil {

@@ -73,6 +73,16 @@ func reserve(b *Budget, initial, limit int64) (*linear, error) {
 		initial>>10, b.Used()>>10, b.limit>>10, abi.EQUOTA)
 }
 
+// join counts memory that nobody has counted so far, unless there is no room for it.
+// No guest may run in it.
+func (l *linear) join(b *Budget) bool {
+	if !b.take(l.size) {
+		return false
+	}
+	l.budget = b
+	return true
+}
+
 func (l *linear) grow(size int64) bool {
 	if size <= l.size {
 		return true

@@ -67,8 +67,8 @@ type instanceKey struct{}
 
 // start creates the guest, lets its runtime initialise itself, and asks for the
 // ABI that it was built for.
-func (i *Instance) start(ctx context.Context) (err error) {
-	if i.linear, err = reserve(i.module.budget, i.module.initial, i.module.limits.Memory); err != nil {
+func (i *Instance) start(ctx context.Context, budget *Budget) (err error) {
+	if i.linear, err = reserve(budget, i.module.initial, i.module.limits.Memory); err != nil {
 		return fmt.Errorf("strategy %q: start: %w", i.module.name, err)
 	}
 	version, err := i.call(ctx, 0, nil, func(ctx context.Context) ([]uint64, error) {

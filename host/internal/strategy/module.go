@@ -108,6 +108,7 @@ type Module struct {
 	compiled wazero.CompiledModule
 	cache    wazero.CompilationCache // nil without one
 
+	spare     spare
 	mu        sync.Mutex // guards instances
 	instances map[*Instance]bool
 }
@@ -186,11 +187,14 @@ func (m *Module) link(ctx context.Context, code []byte) error {
 // SHA256 returns the digest of the module's file, in hex.
 func (m *Module) SHA256() string { return m.sha256 }
 
-// New makes a fresh instance and starts it. It fails when the module was built
-// for another major version of the ABI.
+// New returns a fresh instance that was started, now or ahead; see [Module.Warm]. It
+// fails when the module was built for another major version of the ABI.
 func (m *Module) New(ctx context.Context) (*Instance, error) {
+	if i := m.take(); i != nil {
+		return i, nil
+	}
 	i := newInstance(m)
-	if err := i.start(ctx); err != nil {
+	if err := i.start(ctx, m.budget); err != nil {
 		i.Close(ctx)
 		return nil, err
 	}
@@ -200,6 +204,7 @@ func (m *Module) New(ctx context.Context) (*Instance, error) {
 // Close closes the instances that are still open, and frees the compiled code. It
 // waits for calls that are under way.
 func (m *Module) Close(ctx context.Context) error {
+	m.spare.close()
 	m.mu.Lock()
 	open := slices.Collect(maps.Keys(m.instances))
 	m.mu.Unlock()
