@@ -20,13 +20,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/cpu"
+
+	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
 const (
 	sumsName      = "sha256sums"
-	freshPattern  = ".fresh-*" // folders that are being filled
-	freshFor      = time.Hour  // no compiler takes as long
-	cacheCapacity = 512 << 20  // bytes, beyond which the least recently used entries go
+	codeName      = "module.wasm" // what the machine code was made of: rewritten
+	freshPattern  = ".fresh-*"    // folders that are being filled
+	freshFor      = time.Hour     // no compiler takes as long
+	cacheCapacity = 512 << 20     // bytes, beyond which the least recently used entries go
 	sumsTitle     = "rocksnap machine code "
 )
 
@@ -90,11 +93,12 @@ func checkOwner(path string, info fs.FileInfo) error {
 }
 
 // keyOf names the machine code of a module, as this program on this processor
-// makes it.
-func keyOf(code []byte) string {
+// makes it of the file.
+func keyOf(file []byte) string {
 	h := sha256.New()
 	fmt.Fprintln(h, "wazero", wazeroVersion(), runtime.GOOS, runtime.GOARCH, cpu.X86, cpu.ARM64)
-	h.Write(code)
+	fmt.Fprintln(h, "rewritten by", wasm.Revision())
+	h.Write(file)
 	return hex.EncodeToString(h.Sum(nil))
 }
 

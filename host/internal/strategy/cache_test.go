@@ -13,8 +13,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/rocksnap/rocksnap/host/internal/wasm"
 )
 
 // reload loads a module and runs it, and returns what was said about the cache.
@@ -40,13 +38,6 @@ func entries(t *testing.T, dir string) (list []string) {
 		return err
 	}))
 	return list
-}
-
-func keyOfModule(t *testing.T, file []byte) string {
-	t.Helper()
-	code, err := wasm.Instrument(file)
-	require.NoError(t, err)
-	return keyOf(code)
 }
 
 func rewrite(change func([]byte) []byte) func(*testing.T, string) {
@@ -87,30 +78,32 @@ func TestDamagedCodeIsMadeAnew(t *testing.T) {
 			require.NoError(t, os.Rename(path, kept))
 			require.NoError(t, os.Symlink(kept, path))
 		}},
-		"sums: title":     {"sums", flip(0)},
-		"sums: key":       {"sums", flip(len(sumsTitle) + 3)},
-		"sums: digest":    {"sums", flip(len(sumsTitle) + 64 + 5)},
-		"sums: name":      {"sums", flip(-5)},
-		"sums: truncated": {"sums", rewrite(func(b []byte) []byte { return b[:len(b)-1] })},
-		"sums: empty":     {"sums", rewrite(func([]byte) []byte { return nil })},
-		"sums: missing":   {"sums", remove},
+		"rewritten: a bit":   {"rewritten", flip(100)},
+		"rewritten: missing": {"rewritten", remove},
+		"sums: title":        {"sums", flip(0)},
+		"sums: key":          {"sums", flip(len(sumsTitle) + 3)},
+		"sums: digest":       {"sums", flip(len(sumsTitle) + 64 + 5)},
+		"sums: name":         {"sums", flip(-5)},
+		"sums: truncated":    {"sums", rewrite(func(b []byte) []byte { return b[:len(b)-1] })},
+		"sums: empty":        {"sums", rewrite(func([]byte) []byte { return nil })},
+		"sums: missing":      {"sums", remove},
 		"a further file": {"folder", func(t *testing.T, path string) {
 			require.NoError(t, os.WriteFile(filepath.Join(path, "more"), nil, 0o600))
 		}},
 		"code of another module": {"folder", func(t *testing.T, path string) {
 			reload(t, filepath.Dir(path), other, Limits{})
 			require.NoError(t, os.RemoveAll(path))
-			require.NoError(t, os.Rename(filepath.Join(filepath.Dir(path), keyOfModule(t, other)), path))
+			require.NoError(t, os.Rename(filepath.Join(filepath.Dir(path), keyOf(other)), path))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "cache")
 			assert.Empty(t, reload(t, dir, module, Limits{}))
 			files := entries(t, dir)
-			require.Len(t, files, 2)
-			folder := filepath.Join(dir, keyOfModule(t, module))
-			paths := map[string]string{"sums": filepath.Join(folder, sumsName), "folder": folder}
-			paths["code"] = files[slices.IndexFunc(files, func(f string) bool { return f != paths["sums"] })]
+			require.Len(t, files, 3)
+			folder := filepath.Join(dir, keyOf(module))
+			paths := map[string]string{"sums": filepath.Join(folder, sumsName), "folder": folder, "rewritten": filepath.Join(folder, codeName)}
+			paths["code"] = files[slices.IndexFunc(files, func(f string) bool { return f != paths["sums"] && f != paths["rewritten"] })]
 			sound, err := os.ReadFile(paths["code"])
 			require.NoError(t, err)
 
@@ -185,7 +178,7 @@ func TestOneEntryForManyAtOnce(t *testing.T) {
 	names, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	require.Len(t, names, 1)
-	assert.Equal(t, keyOfModule(t, module), names[0].Name())
+	assert.Equal(t, keyOf(module), names[0].Name())
 	info, err := os.Stat(dir)
 	require.NoError(t, err)
 	assert.Equal(t, fs.FileMode(0o700), info.Mode().Perm())

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/debug"
@@ -138,26 +139,35 @@ func compileInto(ctx context.Context, code []byte, folder string, memory int64) 
 	return err
 }
 
-// compile makes the module ready to run. Its machine code comes from the cache, or
-// is put there first. Where the cache cannot be used, it is made for this once.
-func (m *Module) compile(ctx context.Context, code []byte, o *Options) error {
-	c, err := openCache(o.CacheDir)
-	if err != nil {
-		o.report(err)
-		return m.compileOnce(ctx, code)
+// restore makes a module ready to run with what the cache holds of it.
+func (c *cache) restore(ctx context.Context, m *Module, key string, o *Options) bool {
+	if c == nil {
+		return false
 	}
-	key := keyOf(code)
 	folder, err := c.find(key)
 	if err == nil {
-		if err = m.build(ctx, code, folder); err == nil || ctx.Err() != nil {
-			return err
+		var code []byte
+		if code, err = os.ReadFile(filepath.Join(folder, codeName)); err == nil {
+			err = m.build(ctx, code, folder)
 		}
-		c.discard(folder)
+		if err != nil && ctx.Err() == nil {
+			c.discard(folder)
+		}
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 		o.report(fmt.Errorf("%w, compiling anew", err))
 	}
-	if folder, err = c.fill(ctx, code, key, m.limits); errors.Is(err, errFolder) {
+	return err == nil
+}
+
+// compile makes the module ready to run, and puts its machine code into the cache.
+// Where that cannot be used, it is made for this once.
+func (m *Module) compile(ctx context.Context, code []byte, c *cache, key string, o *Options) error {
+	if c == nil {
+		return m.compileOnce(ctx, code)
+	}
+	folder, err := c.fill(ctx, code, key, m.limits)
+	if errors.Is(err, errFolder) {
 		o.report(err)
 		return m.compileOnce(ctx, code)
 	}
@@ -175,6 +185,10 @@ func (c *cache) fill(ctx context.Context, code []byte, key string, l Limits) (fo
 	if err := machineCode(ctx, code, folder, l); err != nil {
 		c.discard(folder)
 		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(folder, codeName), code, 0o600); err != nil {
+		c.discard(folder)
+		return "", fmt.Errorf("%w: %w", errFolder, err)
 	}
 	if folder, err = c.keep(folder, key); err != nil {
 		return "", fmt.Errorf("%w: %w", errFolder, err)

@@ -122,31 +122,45 @@ func Load(ctx context.Context, name string, file []byte, o Options) (*Module, er
 	o.Limits = o.Limits.orDefaults()
 	m := &Module{name: name, sha256: digest(file), limits: o.Limits, grants: slices.Clone(o.Grants),
 		level: o.LogLevel, budget: o.Budget, instances: make(map[*Instance]bool)}
-	code, err := m.prepare(file, &o)
-	if err == nil {
-		if err = m.compile(ctx, code, &o); err != nil {
-			err = fmt.Errorf("compile: %w", err)
-		}
-	}
-	if err != nil {
+	if err := m.load(ctx, file, &o); err != nil {
 		return nil, fmt.Errorf("load strategy %q: %w", name, err)
 	}
 	return m, nil
 }
 
-// prepare checks a module and returns the code to compile.
-func (m *Module) prepare(file []byte, o *Options) (code []byte, err error) {
+// load makes the module ready to run. Its code comes from the cache, or is put there
+// first: it was checked then.
+func (m *Module) load(ctx context.Context, file []byte, o *Options) error {
 	parsed, err := wasm.Parse(file)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := (outline{parsed}).check(o); err != nil {
-		return nil, err
+		return err
 	}
+	m.initial = int64(parsed.Memories[0]) * pageSize
+	c, err := openCache(o.CacheDir)
+	if err != nil {
+		o.report(err)
+	}
+	if c.restore(ctx, m, keyOf(file), o) {
+		return nil
+	}
+	code, err := instrument(file, parsed, o)
+	if err != nil {
+		return err
+	}
+	if err := m.compile(ctx, code, c, keyOf(file), o); err != nil {
+		return fmt.Errorf("compile: %w", err)
+	}
+	return nil
+}
+
+// instrument checks the code of a module and returns what is compiled in its place.
+func instrument(file []byte, parsed *wasm.Module, o *Options) ([]byte, error) {
 	if err := wasm.Check(file, parsed, wasm.Limits{Table: o.Limits.Table}); err != nil {
 		return nil, err
 	}
-	m.initial = int64(parsed.Memories[0]) * pageSize
 	return wasm.Instrument(file)
 }
 
