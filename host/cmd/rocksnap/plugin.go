@@ -13,7 +13,7 @@ func (c *cli) pluginVerbs() *cobra.Command {
 	return group("plugin", "Look at and prepare strategy modules", `Verbs for the authors and the operators of strategy modules.
 
 Exit status: 0 ok, 1 failed, 2 usage, 30 plugin refused or failed.`,
-		`  rocksnap plugin inspect bin/plugins/incremental.wasm`, c.newPluginVerb(), c.inspectVerb(), c.annotateVerb(),
+		`  rocksnap plugin inspect bin/plugins/incremental.wasm`, c.newPluginVerb(), c.inspectVerb(), c.annotateVerb(), c.installVerb(),
 		c.keygenVerb(), c.signVerb(), c.verifyModuleVerb(),
 		c.checkModuleVerb(), c.lawsVerb(), c.runVerb(), c.benchVerb())
 }

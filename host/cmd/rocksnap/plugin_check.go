@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 )
 
@@ -45,24 +44,39 @@ func (c *cli) checkConfigured(cmd *cobra.Command, strategy string) error {
 	if err != nil {
 		return err
 	}
-	return c.checkStrategy(cmd, cfg, strategy)
-}
-
-func (c *cli) checkModule(cmd *cobra.Command, module string, options *trial) error {
-	s, err := options.subject(cmd, module)
+	info, err := host.CheckStrategy(cmd.Context(), cfg, strategy, c.options(nil)...)
 	if err != nil {
 		return err
 	}
-	folder, err := os.MkdirTemp("", "rocksnap-check-")
+	return c.printChecked(strategy, info)
+}
+
+func (c *cli) checkModule(cmd *cobra.Command, module string, options *trial) error {
+	name, info, err := c.tryModule(cmd, module, options)
 	if err != nil {
 		return err
+	}
+	return c.printChecked(name, info)
+}
+
+// tryModule loads the module in a file, which puts its code into the cache, and has
+// it check the options.
+func (c *cli) tryModule(cmd *cobra.Command, module string, options *trial) (name string, info host.ModuleInfo, err error) {
+	s, err := options.subject(cmd, module)
+	if err != nil {
+		return "", info, err
+	}
+	folder, err := os.MkdirTemp("", "rocksnap-check-")
+	if err != nil {
+		return "", info, err
 	}
 	defer os.RemoveAll(folder)
 	cfg, err := options.configure(s, "", "", folder)
 	if err != nil {
-		return err
+		return "", info, err
 	}
-	return options.named(c.checkStrategy(cmd, cfg, s.Name), cfg, s)
+	info, err = host.CheckStrategy(cmd.Context(), cfg, s.Name, c.options(nil)...)
+	return s.Name, info, options.named(err, cfg, s)
 }
 
 type checkModuleDocument struct {
@@ -72,11 +86,7 @@ type checkModuleDocument struct {
 	Checked  bool   `json:"has_schema"` // the module carries a schema, which its options keep
 }
 
-func (c *cli) checkStrategy(cmd *cobra.Command, cfg *config.Config, name string) error {
-	info, err := host.CheckStrategy(cmd.Context(), cfg, name, c.options(nil)...)
-	if err != nil {
-		return err
-	}
+func (c *cli) printChecked(name string, info host.ModuleInfo) error {
 	doc := checkModuleDocument{"rocksnap.plugin-check/1", name, info.SHA256, info.ConfigSchema != nil}
 	if c.json {
 		return c.print(doc)
