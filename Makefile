@@ -88,9 +88,10 @@ unraced = TestThreats$$|TestCopy|TestFlipAnyByte|TestDoctor|TestDamage|TestKille
 .PHONY: test
 test: build tools authors examples ## run every test, most with the race detector
 	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m $$(go list ./... | grep -v -e /examples/strategies -e /host/scenarios)
-	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m -short ./examples/strategies/...
-	@go test -count=1 -timeout 20m -run 'TestReloadUnderLoad$$|$(unraced)' ./host
-	@go test -count=1 -timeout 20m ./host/scenarios
+	@go test -count=1 -timeout 20m -run 'TestReloadUnderLoad$$|$(unraced)' ./host & unraced=$$!; \
+	  ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m -short ./examples/strategies/... && \
+	  go test -count=1 -timeout 20m ./host/scenarios; others=$$?; \
+	  wait $$unraced && exit $$others
 
 .PHONY: test-stores
 test-stores: build tools bin/tools/minio bin/tools/rclone ## run the laws of stores on MinIO and rclone as well
