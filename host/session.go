@@ -39,6 +39,7 @@ type session struct {
 	phase     abi.Phase
 	lineage   lineage
 	history   history
+	manifests map[uint64]*catalog.Manifest // that were read, by slot
 	transfers *transfers
 	writers   sync.WaitGroup // objects being written piece by piece
 
@@ -65,6 +66,7 @@ func (h *Host) newSession(ctx context.Context, g *generation, strategy string, d
 	s := &session{
 		host: h, id: uuid.Must(uuid.NewV7()).String(), generation: g, strategy: strategy, dry: dry, ctx: ctx,
 		config: g.config(strategy), started: time.Now().UTC(), meta: make(map[string][]byte),
+		manifests: make(map[uint64]*catalog.Manifest),
 	}
 	s.ledger.report = throttle("snapshot", h.report)
 	s.transfers = newTransfers(ctx, h.workers)
@@ -129,13 +131,26 @@ func (s *session) newestSound(pick func() uint64) (*catalog.Manifest, error) {
 		if slot == 0 {
 			return nil, nil
 		}
-		m, err := s.host.catalog.Manifest(s.ctx, slot)
+		m, err := s.manifest(slot)
 		if !errors.Is(err, catalog.ErrDamaged) {
 			return m, err
 		}
 		s.host.log.Warn("passed over a damaged snapshot", "slot", slot, "error", err)
 		s.history.drop(slot)
 	}
+}
+
+// manifest reads a manifest, once: what was read before the instant need not be read
+// while an application waits for it.
+func (s *session) manifest(slot uint64) (*catalog.Manifest, error) {
+	if m := s.manifests[slot]; m != nil {
+		return m, nil
+	}
+	m, err := s.host.catalog.SharedManifest(s.ctx, slot)
+	if err == nil {
+		s.manifests[slot] = m
+	}
+	return m, err
 }
 
 // captureEmpty takes the instant of a database that holds nothing: only its
@@ -365,7 +380,7 @@ func (s *session) BaseUse(slot uint64) error {
 		s.useBase(s.history.origins...)
 		return nil
 	}
-	base, err := s.host.catalog.Manifest(s.ctx, slot)
+	base, err := s.manifest(slot)
 	if err != nil {
 		s.ledger.fail(err)
 		return fmt.Errorf("read base: %w", err)

@@ -187,11 +187,15 @@ func (c *Catalog) readStart(ctx context.Context, p place, n int64) ([]byte, erro
 
 // readWhole reads and decodes an entry.
 func (c *Catalog) readWhole(ctx context.Context, p place) (*entry, error) {
+	return c.readWith(ctx, p, decodeEntry)
+}
+
+func (c *Catalog) readWith(ctx context.Context, p place, decode func([]byte) (*entry, error)) (*entry, error) {
 	data, err := readObject(ctx, c.store, p.name, headerSize+maxHead+maxBody)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", p.name, err)
 	}
-	e, err := decodeEntry(data)
+	e, err := decode(data)
 	return c.settle(p, e, err)
 }
 

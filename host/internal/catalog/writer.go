@@ -81,15 +81,19 @@ func (w *Writer) commit(ctx context.Context, m *Manifest) error {
 	if err != nil {
 		return fmt.Errorf("commit snapshot %s: %w", m.ID, err)
 	}
+	var digest string
 	encode := func(slot uint64, parent string) ([]byte, error) {
 		s.Slot, s.Parent = slot, parent
 		head, err := encodeHead(&s)
-		return sealEntry(typeManifest, head, body), err
+		data := sealEntry(typeManifest, head, body)
+		digest = entryDigest(data)
+		return data, err
 	}
 	if err := w.publish(ctx, claim{m.ID, encode, w.refuse}); err != nil {
 		return fmt.Errorf("commit snapshot %s: %w", m.ID, err)
 	}
 	m.Summary = s
+	w.catalog.recent.keepOf(digest, m)
 	return nil
 }
 
