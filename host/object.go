@@ -52,16 +52,25 @@ func (r *Repository) inspect(ctx context.Context, f *File) (what string, err err
 	case err != nil:
 		return "", err
 	case info.Size != f.ObjectSize():
-		return fmt.Sprintf("has %d bytes instead of %d", info.Size, f.ObjectSize()), nil
+		return wrongSize(f, info.Size), nil
 	case info.CRC32C != nil && *info.CRC32C != f.ObjectCRC32C():
 		return fmt.Sprintf("has checksum %08x by the store's account instead of %08x", *info.CRC32C, f.ObjectCRC32C()), nil
 	}
 	return "", nil
 }
 
+// wrongSize says what is wrong with an object that has a size, or "".
+func wrongSize(f *File, size int64) string {
+	if size == f.ObjectSize() {
+		return ""
+	}
+	return fmt.Sprintf("has %d bytes instead of %d", size, f.ObjectSize())
+}
+
 // inspections remembers what is wrong with packs, so that the store is not asked
 // once for each file in one.
 type inspections struct {
+	lists lists // set before the first of them
 	mu    sync.Mutex
 	packs map[string]func() (what string, err error) // by object
 }
@@ -69,6 +78,9 @@ type inspections struct {
 // of is inspect, which for a pack also says whether a repair has found it damaged.
 func (i *inspections) of(ctx context.Context, r *Repository, f *File) (what string, err error) {
 	if f.Segment == nil {
+		if what, listed, err := i.lists.inspect(f); listed {
+			return what, err
+		}
 		return r.inspect(ctx, f)
 	}
 	return i.ofPack(f.Object, func() (string, error) {

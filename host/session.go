@@ -52,6 +52,7 @@ type session struct {
 
 	bundles     map[abi.Scope]*bundle // small files that wait for others
 	inspections inspections
+	listing     sync.Once
 	digests     plainDigests // of what is encrypted; see keptNote
 
 	news      news              // of earlier snapshots

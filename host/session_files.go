@@ -278,6 +278,7 @@ func (s *session) Reuse(reqs []abi.Reuse) (int, error) {
 	if err := s.allow("reuse", abi.PhaseSnapshot); err != nil {
 		return 0, err
 	}
+	s.listing.Do(s.listBase)
 	for i, r := range reqs {
 		f, err := s.file(r.File)
 		if err != nil {

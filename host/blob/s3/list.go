@@ -37,6 +37,12 @@ func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[blob.I
 	}
 }
 
+// pageSize is how many keys a provider returns at a time unless it is asked for fewer.
+const pageSize = 1000
+
+// PageSize returns how many objects one request lists. See [blob.Paged].
+func (s *Store) PageSize() int { return pageSize }
+
 // pager is what the paginators of the SDK have in common.
 type pager[P any] interface {
 	HasMorePages() bool
