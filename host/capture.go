@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
@@ -41,8 +42,12 @@ type capturedFile struct {
 // the directory does not hold exactly the files that the MANIFEST calls live:
 // RocksDB linked the files by its own list, so the two readings check each other.
 func readCapture(dir string, origin blobOrigin) (*capture, error) {
-	set, err := version.Read(dir)
-	if err != nil {
+	var found []fs.FileInfo
+	var set *version.Set
+	var g errgroup.Group // an application may be waiting
+	g.Go(func() (err error) { found, err = listFiles(dir); return err })
+	g.Go(func() (err error) { set, err = version.Read(dir); return err })
+	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("read checkpoint: %w", err)
 	}
 	if set.Tail > 0 { // a live MANIFEST may end so, one that was copied whole may not
@@ -55,10 +60,7 @@ func readCapture(dir string, origin blobOrigin) (*capture, error) {
 		}
 	}
 	live := c.describe(set)
-	found, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
+	c.files = make([]capturedFile, 0, len(found))
 	for _, f := range found {
 		if err := c.add(f, live, origin); err != nil {
 			return nil, err
@@ -71,9 +73,19 @@ func readCapture(dir string, origin blobOrigin) (*capture, error) {
 	return c, nil
 }
 
+// listFiles describes what is in a directory, in no order.
+func listFiles(dir string) ([]fs.FileInfo, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdir(-1)
+}
+
 // describe turns the live set into manifest entries by file name.
-func (c *capture) describe(set *version.Set) map[string]catalog.File {
-	live := make(map[string]catalog.File)
+func (c *capture) describe(set *version.Set) map[string]*catalog.File {
+	live := make(map[string]*catalog.File)
 	for _, family := range set.Families {
 		c.families = append(c.families, catalog.Family{ID: family.ID, Name: family.Name, Comparator: family.Comparator})
 		for _, t := range family.Tables {
@@ -81,7 +93,7 @@ func (c *capture) describe(set *version.Set) map[string]catalog.File {
 			c.bounds = append(c.bounds, boundKeys(family.Name, t)...)
 		}
 		for _, b := range family.Blobs {
-			live[b.Name()] = catalog.File{Family: family.Name, Number: b.Number, Level: -1}
+			live[b.Name()] = &catalog.File{Family: family.Name, Number: b.Number, Level: -1}
 		}
 	}
 	return live
@@ -95,8 +107,8 @@ const crc32cChecksum = "FileChecksumCrc32c"
 // file travels; a file number does not, since two forks of one database hand out
 // the same numbers. An ingested table may be rewritten once, in place, when it
 // is given a sequence number, hence that and the size beside the id.
-func tableEntry(family string, t version.Table) catalog.File {
-	e := catalog.File{
+func tableEntry(family string, t version.Table) *catalog.File {
+	e := &catalog.File{
 		Family: family, Number: t.Number, Level: t.Level, Size: t.Size,
 		SmallestKey: t.Smallest.User, LargestKey: t.Largest.User,
 		SmallestSeq: t.SmallestSeq, LargestSeq: t.LargestSeq, OldestBlob: t.OldestBlob,
@@ -111,14 +123,10 @@ func tableEntry(family string, t version.Table) catalog.File {
 	return e
 }
 
-func (c *capture) add(f os.DirEntry, live map[string]catalog.File, origin blobOrigin) error {
+func (c *capture) add(f fs.FileInfo, live map[string]*catalog.File, origin blobOrigin) error {
 	kind, number, ok := version.FileKind(f.Name())
-	if !ok || !f.Type().IsRegular() {
+	if !ok || !f.Mode().IsRegular() {
 		return fmt.Errorf("checkpoint holds %q, which is no file of RocksDB: %w", f.Name(), abi.EINCOMPLETE)
-	}
-	info, err := f.Info()
-	if err != nil {
-		return fmt.Errorf("read checkpoint: %w", err)
 	}
 	entry, isLive := live[f.Name()]
 	delete(live, f.Name())
@@ -126,24 +134,28 @@ func (c *capture) add(f os.DirEntry, live map[string]catalog.File, origin blobOr
 	switch {
 	case immutable && !isLive:
 		return fmt.Errorf("checkpoint holds %s, which its MANIFEST does not: %w", f.Name(), abi.EINCOMPLETE)
-	case kind == abi.KindTable && entry.Size != info.Size():
-		return fmt.Errorf("%s has %d bytes, its MANIFEST says %d: %w", f.Name(), info.Size(), entry.Size, abi.ECORRUPT)
+	case kind == abi.KindTable && entry.Size != f.Size():
+		return fmt.Errorf("%s has %d bytes, its MANIFEST says %d: %w", f.Name(), f.Size(), entry.Size, abi.ECORRUPT)
 	case !immutable:
-		entry.Level = -1
+		entry = &catalog.File{Level: -1}
 	}
-	entry.Name, entry.Kind, entry.Number, entry.Size = f.Name(), kind, number, info.Size()
-	if kind == abi.KindBlob {
-		if entry.Identity, err = origin.identify(filepath.Join(c.dir, f.Name()), number, info); err != nil {
-			return err
-		}
+	entry.Name, entry.Kind, entry.Number, entry.Size = f.Name(), kind, number, f.Size()
+	if err := c.look(entry, f, origin); err != nil {
+		return err
 	}
-	if kind == abi.KindOptions {
-		if err := c.readOptions(f.Name()); err != nil {
-			return err
-		}
-	}
-	c.files = append(c.files, capturedFile{entry: entry})
+	c.files = append(c.files, capturedFile{entry: *entry})
 	return nil
+}
+
+// look reads what has to be read of some files.
+func (c *capture) look(entry *catalog.File, f fs.FileInfo, origin blobOrigin) (err error) {
+	switch entry.Kind {
+	case abi.KindBlob:
+		entry.Identity, err = origin.identify(filepath.Join(c.dir, f.Name()), entry.Number, f)
+	case abi.KindOptions:
+		err = c.readOptions(f.Name())
+	}
+	return err
 }
 
 func (c *capture) readOptions(name string) error {

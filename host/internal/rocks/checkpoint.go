@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/rocksnap/rocksnap/host/internal/durable"
@@ -34,8 +33,8 @@ func (db *DB) threshold(flush Flush) uint64 {
 // Checkpoint makes dir a copy of the database at this instant, of hard links
 // where files never change. Its parent must exist on the database's file system,
 // else it fails with [ErrCrossDevice]; it fails with fs.ErrExist when dir exists.
-// When it returns, everything but the SSTs, which RocksDB synced when it wrote
-// them, is durable; after an error nothing is left.
+// After an error nothing is left. It does not outlive a power cut: see
+// [CheckpointDir.Keep].
 func (db *DB) Checkpoint(dir string, flush Flush) error {
 	release, err := db.Acquire()
 	if err != nil {
@@ -85,15 +84,21 @@ func CopyLinks(from, to string) error {
 		return err
 	}
 	defer o.Close()
-	return o.Checkpoint(to, FlushNever)
+	if err = o.Checkpoint(to, FlushNever); err != nil {
+		return err
+	}
+	if err = syncCheckpoint(to); err != nil {
+		_ = durable.RemoveAll(to)
+	}
+	return err
 }
 
 // unfinished ends the name of the directory in which a checkpoint grows. It is
 // RocksDB's own choice (utilities/checkpoint/checkpoint_impl.cc).
 const unfinished = ".tmp"
 
-// stage runs build, which makes the checkpoint dir of the database at path, and
-// makes it durable, or leaves nothing.
+// stage runs build, which makes the checkpoint dir of the database at path, or leaves
+// nothing.
 func stage(path, dir string, build func() error) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return fmt.Errorf("checkpoint %s to %s: %w", path, dir, fs.ErrExist)
@@ -101,9 +106,6 @@ func stage(path, dir string, build func() error) error {
 	err := probeLink(path, dir)
 	if err == nil {
 		err = build()
-	}
-	if err == nil {
-		err = syncCheckpoint(dir)
 	}
 	if err != nil {
 		_ = durable.RemoveAll(dir + unfinished)
@@ -189,30 +191,4 @@ func (o *Offline) copyFile(dir, name string, limit int64) error {
 		_, err := io.Copy(w, io.LimitReader(from, limit))
 		return err
 	})
-}
-
-// syncCheckpoint makes dir durable. RocksDB 7.8 syncs neither the WALs that it
-// links nor the parent directory.
-func syncCheckpoint(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".sst") {
-			continue
-		}
-		if err := syncPath(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
-	}
-	return errors.Join(syncPath(dir), syncPath(filepath.Dir(dir)))
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(durable.Change("sync", path, f.Sync), f.Close())
 }

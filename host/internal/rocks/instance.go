@@ -144,9 +144,23 @@ func (in *instance) live(f family) []boundedFile {
 func (in *instance) empty() bool {
 	for _, f := range in.families {
 		buffered := in.number(f, "rocksdb.num-entries-active-mem-table") + in.number(f, "rocksdb.num-entries-imm-mem-tables")
-		if buffered > 0 || len(in.live(f)) > 0 {
+		if buffered > 0 || in.hasFiles(f) {
 			return false
 		}
 	}
 	return true
+}
+
+// hasFiles reports whether a column family has a live file. Listing them all would
+// take as long as there are many.
+func (in *instance) hasFiles(f family) bool {
+	if in.number(f, "rocksdb.num-blob-files") > 0 {
+		return true
+	}
+	for level := 0; ; level++ {
+		count := in.property(f, fmt.Sprintf("rocksdb.num-files-at-level%d", level))
+		if count == "" || count != "0" { // there is no such level, or there is something in it
+			return count != ""
+		}
+	}
 }

@@ -28,10 +28,13 @@ func (c *CheckpointDir) Keep(name string, note []byte) error {
 	if !isKeptName(keptPrefix+name) || len(note) > maxKeptNote {
 		return fmt.Errorf("keep checkpoint: %q is no UUID, or its note of %d bytes is too long", name, len(note))
 	}
-	err := durable.CreateFile(filepath.Join(c.folder, keptNote), 0o600, func(w io.Writer) error {
-		_, err := w.Write(note)
-		return err
-	})
+	err := syncCheckpoint(c.Path())
+	if err == nil {
+		err = durable.CreateFile(filepath.Join(c.folder, keptNote), 0o600, func(w io.Writer) error {
+			_, err := w.Write(note)
+			return err
+		})
+	}
 	if err == nil {
 		err = durable.SyncDir(c.folder)
 	}
@@ -46,6 +49,44 @@ func (c *CheckpointDir) Keep(name string, note []byte) error {
 		return fmt.Errorf("keep checkpoint: %w", err)
 	}
 	return c.lock.Close()
+}
+
+// syncCheckpoint makes a checkpoint durable, but for the SSTs, which RocksDB has
+// synced when it wrote them. RocksDB 7.8 syncs neither the WALs that it links nor the
+// parent directory. A checkpoint that is only uploaded needs none of this, and an
+// application may be waiting for it.
+func syncCheckpoint(dir string) error {
+	files, err := namesIn(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		if err := syncPath(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncPath(dir), syncPath(filepath.Dir(dir)))
+}
+
+// namesIn lists a directory, in no order: to sort many names takes its time.
+func namesIn(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(durable.Change("sync", path, f.Sync), f.Close())
 }
 
 // Kept is a checkpoint that was kept. Nothing locks it: who reads a file of it has
