@@ -42,25 +42,34 @@ type capturedFile struct {
 // the directory does not hold exactly the files that the MANIFEST calls live:
 // RocksDB linked the files by its own list, so the two readings check each other.
 func readCapture(dir string, origin blobOrigin) (*capture, error) {
-	var found []fs.FileInfo
-	var set *version.Set
-	var g errgroup.Group // an application may be waiting
-	g.Go(func() (err error) { found, err = listFiles(dir); return err })
-	g.Go(func() (err error) { set, err = version.Read(dir); return err })
-	if err := g.Wait(); err != nil {
+	set, found, err := readFiles(dir)
+	if err != nil {
 		return nil, fmt.Errorf("read checkpoint: %w", err)
 	}
 	if set.Tail > 0 { // a live MANIFEST may end so, one that was copied whole may not
 		return nil, fmt.Errorf("read checkpoint: the last %d bytes of its MANIFEST are no whole edit: %w", set.Tail, abi.ECORRUPT)
 	}
-	c := &capture{dir: dir}
+	return newCapture(dir, set, found, origin)
+}
+
+// readFiles reads what is in a directory, and what its MANIFEST says of it.
+func readFiles(dir string) (set *version.Set, found []fs.FileInfo, err error) {
+	var g errgroup.Group // an application may be waiting
+	g.Go(func() (err error) { found, err = listFiles(dir); return err })
+	g.Go(func() (err error) { set, err = version.Read(dir); return err })
+	err = g.Wait()
+	return set, found, err
+}
+
+// newCapture demands that the files found in dir are those of the live set.
+func newCapture(dir string, set *version.Set, found []fs.FileInfo, origin blobOrigin) (*capture, error) {
+	c := &capture{dir: dir, files: make([]capturedFile, 0, len(found))}
 	for _, f := range set.Families {
 		if err := checkFamilyName(f.Name); err != nil {
 			return nil, err
 		}
 	}
 	live := c.describe(set)
-	c.files = make([]capturedFile, 0, len(found))
 	for _, f := range found {
 		if err := c.add(f, live, origin); err != nil {
 			return nil, err

@@ -286,7 +286,7 @@ func (s *session) Checkpoint() (int, error) {
 		return 0, fmt.Errorf("checkpoint beside a view: a snapshot is native or canonical: %w", abi.ECONFLICT)
 	}
 	if s.capture == nil {
-		c, err := s.host.checkpoint(s.generation.flush(), s.lineage.origin)
+		c, err := s.takeCapture()
 		if err == nil {
 			if err = s.proveBounds(c); err != nil {
 				err = errors.Join(err, c.remove())
@@ -301,6 +301,13 @@ func (s *session) Checkpoint() (int, error) {
 		s.ledger.expect(c.files)
 	}
 	return len(s.capture.files), nil
+}
+
+func (s *session) takeCapture() (*capture, error) {
+	if s.dry {
+		return s.host.survey(s.generation.flush(), s.lineage.origin)
+	}
+	return s.host.checkpoint(s.generation.flush(), s.lineage.origin)
 }
 
 // View opens the read view.

@@ -70,6 +70,9 @@ func (*DB) PutBlock(string, []byte) error { return ErrNoRocksDB }
 // Ingest fails with [ErrNoRocksDB].
 func (*DB) Ingest(string, []string) error { return ErrNoRocksDB }
 
+// FlushFor fails with [ErrNoRocksDB].
+func FlushFor(Source, Flush, uint64) (flushed bool, err error) { return false, ErrNoRocksDB }
+
 // Flush fails with [ErrNoRocksDB].
 func (*DB) Flush() error { return ErrNoRocksDB }
 
