@@ -209,7 +209,7 @@ func (r *Repository) readKeys(ctx context.Context, m *Manifest, f *File, t *tall
 	defer body.Close()
 	census := &keyCensus{groups: m.KeyGroups}
 	unread := census.countAll(f.Family, body)
-	_, err = io.Copy(io.Discard, body) // the digest, at the end, has the first word
+	err = drain(body) // the digest, at the end, has the first word
 	var d *objectDamage
 	switch {
 	case errors.As(err, &d):

@@ -30,7 +30,7 @@ func (r *Repository) create(ctx context.Context, object string, body *meter) err
 	}
 	defer there.Close()
 	found := &meter{from: there}
-	if _, err := io.Copy(io.Discard, found); err != nil {
+	if err := drain(found); err != nil {
 		return err
 	}
 	if found.size != body.size || found.crc != body.crc {
@@ -155,7 +155,7 @@ func openSame(f *File, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sameBytes{local, newMeter(local, nil), f}, nil
+	return &sameBytes{local, newProof(local, nil), f}, nil
 }
 
 type sameBytes struct {
@@ -185,8 +185,7 @@ func (s source) prove() error {
 		return err
 	}
 	defer body.Close()
-	_, err = io.Copy(io.Discard, body)
-	return err
+	return drain(body)
 }
 
 // heal stores an object again that is missing or damaged. What there is of it goes
@@ -269,7 +268,7 @@ func (r *Repository) decrypt(f *File, stored io.Reader) (io.Reader, error) {
 	plain, err := identities.Decrypt(stored)
 	if errors.Is(err, secret.ErrNoKey) {
 		// A damaged header looks like a wrong key, and the digest tells them apart.
-		if _, whole := io.Copy(io.Discard, stored); whole != nil {
+		if whole := drain(stored); whole != nil {
 			err = whole
 		}
 	}
@@ -291,7 +290,7 @@ func (b *plainBody) Read(p []byte) (int, error) {
 	b.size += int64(n)
 	b.moved(n)
 	if err == io.EOF {
-		if _, whole := io.Copy(io.Discard, b.stored); whole != nil {
+		if whole := drain(b.stored); whole != nil {
 			return n, whole
 		}
 		if b.size != b.file.Size {
@@ -320,7 +319,7 @@ func (r *Repository) openStored(ctx context.Context, f *File, moved func(n int))
 	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", f.Name, err)
 	}
-	return &checkedBody{Closer: body, meter: newMeter(&interruptible{ctx, body}, moved), file: f}, nil
+	return &checkedBody{Closer: body, meter: newProof(&interruptible{ctx, body}, moved), file: f}, nil
 }
 
 // checkedBody fails at its end when the digest is wrong.

@@ -128,7 +128,7 @@ func (l localFile) take(ctx context.Context, to string) error {
 	if l.linked && durable.Link(l.path, to) == nil {
 		return l.prove(ctx, to)
 	}
-	m := newMeter(&interruptible{ctx, from}, nil)
+	m := newProof(&interruptible{ctx, from}, nil)
 	err = durable.CreateFile(to, 0o644, func(w io.Writer) error { return copyAll(w, m) })
 	return l.judge(m, err)
 }
@@ -140,8 +140,8 @@ func (l localFile) prove(ctx context.Context, path string) error {
 		return err
 	}
 	defer linked.Close()
-	m := newMeter(&interruptible{ctx, linked}, nil)
-	_, err = io.Copy(io.Discard, m)
+	m := newProof(&interruptible{ctx, linked}, nil)
+	err = drain(m)
 	return l.judge(m, err)
 }
 

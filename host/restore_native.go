@@ -78,7 +78,7 @@ func (w *restoration) fetch(ctx context.Context, p *part, from *Repository, f *F
 	defer body.Close()
 	content, digest := io.Reader(body), func() string { return f.Digest }
 	if f.Stored > 0 { // that digest is of the encrypted bytes
-		plain := newMeter(body, nil)
+		plain := newProof(body, nil)
 		content, digest = plain, plain.digest
 	}
 	incomplete := w.staging.work(partsFolder, p.stem()+f.Name)

@@ -136,8 +136,8 @@ func (s *staging) measure(ctx context.Context, path string) (piece, error) {
 		return piece{}, err
 	}
 	defer f.Close()
-	m := newMeter(&interruptible{ctx, f}, nil)
-	_, err = io.Copy(io.Discard, m)
+	m := newProof(&interruptible{ctx, f}, nil)
+	err = drain(m)
 	return piece{name, m.size, m.digest()}, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 
@@ -157,7 +156,7 @@ func (v *verification) readHolding(ctx context.Context, h *holding, t *tally) er
 func (r *Repository) readObject(ctx context.Context, f *File, moved func(n int)) (what string, err error) {
 	body, err := r.openStored(ctx, f, moved)
 	if err == nil {
-		_, err = io.Copy(io.Discard, body)
+		err = drain(body)
 		body.Close()
 	}
 	var d *objectDamage

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/rocksnap/rocksnap/host/internal/durable"
 )
 
@@ -36,6 +38,7 @@ func (s *Store) open(ctx context.Context, name string, offset, length int64) (io
 	if err != nil {
 		return nil, cause(err)
 	}
+	expectOnce(file, min(uint64(length), uint64(rest)))
 	if length > rest {
 		return &body{ctx, name, file, offset, offset + rest, io.ErrUnexpectedEOF}, nil
 	}
@@ -43,6 +46,17 @@ func (s *Store) open(ctx context.Context, name string, offset, length int64) (io
 		length = rest
 	}
 	return &body{ctx, name, file, offset, offset + length, io.EOF}, nil
+}
+
+// expectOnce tells the kernel that bytes of a file are read in order, and only once:
+// it reads further ahead, and what others have in memory does not make room for them.
+// Kernels before 6.3 know only the first half.
+func expectOnce(file *os.File, bytes uint64) {
+	if bytes < 1<<20 {
+		return
+	}
+	_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_SEQUENTIAL)
+	_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_NOREUSE)
 }
 
 // Link gives the file of an object a further name. See [blob.Linker].
