@@ -47,6 +47,7 @@ var deeds = []deed{
 	resumeDeed("native-full", unit{15, 2}, unit{40, 13}),
 	resumeDeed("canonical", unit{10, 2}, unit{35, 13}),
 	mergeDeed(unit{20, 5}, unit{60, 17}),
+	deltaDeed(unit{10, 3}, unit{40, 9}),
 	pruneDeed(unit{50, 3}, unit{20, 2}),
 	pinDeed(unit{8, 1}, unit{6, 1}),
 	unpinDeed(unit{8, 1}, unit{2, 1}),

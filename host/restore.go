@@ -59,37 +59,46 @@ type restoration struct {
 
 	local      map[string]localFile // on this machine, by place in the staging directory
 	localBytes atomic.Int64         // of those that were used
+	old        *replaced            // nil when the target is absent or empty
+	reused     atomic.Int64         // bytes of its files that were used
 }
 
 // restore makes a database of parts. Unless it is resumable, an attempt that
 // fails leaves nothing.
 func (r *Repository) restore(ctx context.Context, o RestoreOptions, parts []*part, resumable bool) (*Restored, error) {
 	start := time.Now()
-	w := &restoration{Repository: r, options: o, parts: parts}
+	w := &restoration{Repository: r, options: o, parts: parts, local: make(map[string]localFile)}
 	files, size, err := w.survey()
 	if err != nil {
 		return nil, err
 	}
-	target, err := r.prepareTarget(o.Target)
+	target, err := r.prepareTarget(o.Target, o.Delta)
 	if err != nil {
 		return nil, err
 	}
 	if resumable { // what the host restores for its own use is to prove the repository
 		w.findLocal()
 	}
+	if err := w.hold(target); err != nil {
+		return nil, err
+	}
+	defer w.old.free()
 	room := size + w.rewritten() - w.linkable(filepath.Dir(target))
 	if w.staging, err = claimStaging(target, w.attempt(), room); err != nil {
 		return nil, err
 	}
 	w.tally = newTally("restore", size, files, r.report)
 	if err = w.resume(ctx, room); err == nil {
+		err = w.tryExchange()
+	}
+	if err == nil {
 		err = w.make(ctx)
 	}
 	if err == nil {
 		err = w.pinSources(ctx)
 	}
 	if err == nil {
-		err = w.staging.publish(target)
+		err = w.publish(target)
 	}
 	if err != nil {
 		return nil, w.staging.abandon(err, resumable)
@@ -125,7 +134,8 @@ func (w *restoration) summary(target string, took time.Duration) *Restored {
 	done.Snapshot, done.Target, done.Duration = w.parts[0].Manifest, target, took
 	done.Resumed = w.tally.done.BytesResumed
 	done.Local = w.localBytes.Load()
-	done.Bytes = w.tally.done.BytesDone - done.Resumed - done.Local
+	done.Reused = w.reused.Load()
+	done.Bytes = w.tally.done.BytesDone - done.Resumed - done.Local - done.Reused
 	for _, p := range w.parts {
 		done.Sources = append(done.Sources, p.Manifest)
 	}

@@ -14,13 +14,16 @@ import (
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
-// localFile is a file of a checkpoint that was kept on this machine.
+// localFile is a file on this machine that may be one of a snapshot: of a checkpoint
+// that was kept, or of the database that is replaced.
 type localFile struct {
 	path   string
 	size   int64  // bytes
 	room   int64  // bytes that were counted for it when asking for room
 	digest string // BLAKE3-256 that it must have, hex
 	linked bool   // rather than copied: RocksDB never changes it, and nobody else can
+
+	replaced bool // it is of the database in the target, not of a checkpoint
 }
 
 // findLocal looks for checkpoints of the very snapshots that are restored. That it
@@ -31,7 +34,6 @@ func (w *restoration) findLocal() {
 		w.log.Warn("cannot use the checkpoints that are kept on this machine", "error", err)
 		return
 	}
-	w.local = make(map[string]localFile)
 	for _, k := range list {
 		n, err := readKeptNote(k)
 		if err != nil || n.Repository != w.catalog.Format().ID {
@@ -100,13 +102,17 @@ func (w *restoration) fromLocal(ctx context.Context, p *part, f *File) (bool, er
 		if removed := durable.Remove(incomplete); removed != nil && !errors.Is(removed, os.ErrNotExist) {
 			return false, removed
 		}
-		w.log.Debug("a file that was kept on this machine is of no use", "file", l.path, "reason", err)
+		w.log.Debug("a file on this machine is of no use", "file", l.path, "reason", err)
 		return false, ctx.Err()
 	}
 	if err := w.place(p, f, incomplete, l.digest); err != nil {
 		return false, err
 	}
-	w.localBytes.Add(f.Size)
+	if l.replaced {
+		w.reused.Add(f.Size)
+	} else {
+		w.localBytes.Add(f.Size)
+	}
 	w.tally.add(f.Size, 1)
 	return true, nil
 }
@@ -126,6 +132,9 @@ func (l localFile) take(ctx context.Context, to string) error {
 		return errors.Join(err, errNotLocal)
 	}
 	if l.linked && durable.Link(l.path, to) == nil {
+		if err := durable.SyncFile(to); err != nil { // who has written it may not have
+			return err
+		}
 		return l.prove(ctx, to)
 	}
 	m := newProof(&interruptible{ctx, from}, nil)

@@ -20,7 +20,7 @@ type RestoreOptions struct {
 	// NAME/ID of one of another group, or "latest". Snapshots is empty then.
 	Group string
 
-	Target string // a directory that is absent or empty
+	Target string // a directory that is absent or empty, or with Delta a database that is closed
 
 	// What is wanted; everything when nothing is said.
 	KeyGroups *keygroup.Range // only these key groups, of snapshots that declare some
@@ -37,6 +37,13 @@ type RestoreOptions struct {
 	// cannot be linked are copied. Those of a local checkpoint, which is no backup,
 	// are linked in any case.
 	Link bool
+
+	// Delta replaces the database in the target. Its tables and blob files that are
+	// those of the snapshot, by their digests, become files of the new one; the others
+	// are fetched. The old database stays as it is until the new one is complete and
+	// takes its place, at once; then all of it is removed. It takes a native snapshot,
+	// all of it. Encrypted files are fetched in any case.
+	Delta bool
 }
 
 // KeyRange is a range of keys in the order of bytes. The zero KeyRange is all.
@@ -89,6 +96,7 @@ type Restored struct {
 	Skipped   int           // files of the sources that hold nothing that was wanted
 	Bytes     int64         // read from the repository by this attempt
 	Local     int64         // bytes of files that came from a local checkpoint
+	Reused    int64         // bytes of files that came from the database in the target
 	Linked    int64         // bytes of files that are now of the repository and of the target
 	Resumed   int64         // bytes of files that an earlier attempt had fetched
 	Rewritten int64         // bytes of tables that were written anew instead of taken
@@ -112,6 +120,10 @@ func (o *RestoreOptions) check() error {
 		return problem(CodeUsage, fmt.Errorf("restore: method %q is unknown", o.Method), "it is files or records")
 	case o.Claim == Claimed && (o.partial() || len(o.Snapshots) > 1 || o.Group != ""):
 		return problem(CodeUsage, fmt.Errorf("restore: a part, or several snapshots together, cannot go on in one history"), "leave --claim out; it is a fork")
+	case o.Delta && (!o.forRocksDB() || o.Method == ByRecords):
+		return problem(CodeUsage, errors.New("restore: only files of RocksDB can be reused"), "leave --delta out")
+	case o.Delta && (o.partial() || len(o.Snapshots) > 1 || o.Group != ""):
+		return problem(CodeUsage, errors.New("restore: a part, or several snapshots together, cannot replace a database"), "leave --delta out, and name an absent or empty directory")
 	case o.Keys.From != nil && o.Keys.To != nil && string(o.Keys.From) >= string(o.Keys.To):
 		return problem(CodeUsage, fmt.Errorf("restore: no key is from %q up to %q", o.Keys.From, o.Keys.To), "the first key comes first")
 	}

@@ -20,7 +20,7 @@ import (
 
 // prepareTarget returns the absolute path of a target that a restore may have, and
 // makes the directory above it.
-func (r *Repository) prepareTarget(target string) (string, error) {
+func (r *Repository) prepareTarget(target string, delta bool) (string, error) {
 	target, err := filepath.Abs(target)
 	if err != nil {
 		return "", fmt.Errorf("restore: %w", err)
@@ -28,7 +28,7 @@ func (r *Repository) prepareTarget(target string) (string, error) {
 	if folder := rocks.Staging(r.config().Database.Path); target == folder || strings.HasPrefix(target, folder+"/") {
 		return "", problem(CodeUsage, fmt.Errorf("restore: target %s is in the folder of checkpoints", target), "name a directory elsewhere")
 	}
-	if err := checkTarget(target); err != nil {
+	if err := checkTarget(target, delta); err != nil {
 		return "", err
 	}
 	if err := durable.MkdirAll(filepath.Dir(target), 0o755); err != nil {
@@ -37,8 +37,9 @@ func (r *Repository) prepareTarget(target string) (string, error) {
 	return target, nil
 }
 
-// checkTarget accepts what a finished restore can be renamed to.
-func checkTarget(target string) error {
+// checkTarget accepts what a finished restore can be renamed to, or with delta can
+// take the place of.
+func checkTarget(target string, delta bool) error {
 	var at, above unix.Stat_t
 	if err := unix.Lstat(target, &at); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -51,6 +52,8 @@ func checkTarget(target string) error {
 		return problem(CodeFailed, fmt.Errorf("restore: target %s is a mount point", target), "name a directory below it")
 	case err != nil:
 		return problem(CodeFailed, fmt.Errorf("restore: target: %w", err), "name an empty or absent directory")
+	case len(entries) > 0 && delta:
+		return checkReplaceable(target, entries)
 	case len(entries) > 0:
 		return problem(CodeFailed, fmt.Errorf("restore: target %s is not empty", target), "name an empty or absent directory; nothing was changed")
 	}
@@ -86,6 +89,8 @@ type staging struct {
 	attempt attempt
 	journal *journal
 	kept    map[string]finished // of an earlier attempt, by file; nobody changes it after resume
+
+	exchanged bool // its name is now that of the database that was to be replaced
 }
 
 // What a staging directory holds that is no part of the database lies in one
@@ -224,7 +229,8 @@ func lockStaging(dir string) (*staging, error) {
 
 // publish makes the directory the target, durably. The journal goes first: from
 // there to the rename, a few moments, an attempt that is killed is lost.
-func (s *staging) publish(target string) error {
+func (w *restoration) publish(target string) error {
+	s := w.staging
 	s.journal.close() // NFS keeps the name of an open file
 	err := durable.Remove(s.work(journalFile))
 	if err == nil {
@@ -236,8 +242,11 @@ func (s *staging) publish(target string) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
+	if w.old != nil {
+		return w.replace()
+	}
 	if err := durable.Rename(s.dir, target); err != nil {
-		if changed := checkTarget(target); changed != nil {
+		if changed := checkTarget(target, false); changed != nil {
 			return changed // by somebody, meanwhile
 		}
 		return fmt.Errorf("restore: %w", err)
@@ -269,6 +278,9 @@ func isPassing(err error) bool {
 // remove removes the directory and its lock.
 func (s *staging) remove() error {
 	defer s.close()
+	if s.exchanged { // a power cut may yet make it the target again
+		return nil
+	}
 	return durable.RemoveAll(s.dir)
 }
 

@@ -42,17 +42,23 @@ With --engine the records go into another database than RocksDB: pebble has a
 folder for each column family, bbolt a bucket, and jsonl a file of JSON lines
 with keys and values in base64.
 
+--delta replaces a database in the target, which no process may have open: files of
+it that are those of the snapshot, by their digests, are reused, and only the others
+are fetched. It stays as it is until the new one is complete. Files that are not
+RocksDB's must not be there, as all of the old database is removed.
+
 --link shares the files of a repository in a directory with the target instead of
 copying them. It is quick, and no backup: damage to one is damage to both.
 
-Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 12 key, 20 damage found,
-30 plugin refused or failed, 130 interrupted.`,
+Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked, 12 key,
+20 damage found, 30 plugin refused or failed, 130 interrupted.`,
 		`  rocksnap restore --target restored
   rocksnap restore 019c2f6e --target /srv/orders
   rocksnap restore --snapshot orders-0/latest --snapshot orders-1/latest \
     --key-groups 0-31 --target /srv/orders-of-4
   rocksnap restore 019c2f6e --target staging --claim fork
   rocksnap restore --from file:/mnt/019c2f6e-0f0b-7b7c-8e5a-1d2c3b4a5f60 --target old
+  rocksnap restore 019c2f6e --target /srv/orders --delta
   rocksnap restore --target lines --engine jsonl`, cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			o, err := f.options(cmd, args)
@@ -126,6 +132,7 @@ type restoreDocument struct {
 	Bytes     int64    `json:"bytes"`
 	Resumed   int64    `json:"bytes_resumed"` // beside bytes; an earlier attempt had fetched them
 	Linked    int64    `json:"bytes_linked"`  // beside bytes; shared with the repository
+	Reused    int64    `json:"bytes_reused"`  // beside bytes; they were in the target
 	Local     int64    `json:"bytes_local"`   // beside bytes; they were kept on this machine
 	Rewritten int64    `json:"bytes_rewritten"`
 	TotalMs   float64  `json:"total_ms"`
@@ -136,7 +143,7 @@ func (c *cli) printRestored(r *host.Restored) error {
 	if c.json {
 		doc := restoreDocument{
 			Schema: "rocksnap.restore/1", ID: r.Snapshot.ID, Target: r.Target, Engine: r.Engine, Claim: string(r.Claim), Method: string(r.Method), Fallback: r.Fallback,
-			Files: r.Files, Skipped: r.Skipped, Bytes: r.Bytes, Resumed: r.Resumed, Linked: r.Linked, Local: r.Local, Rewritten: r.Rewritten,
+			Files: r.Files, Skipped: r.Skipped, Bytes: r.Bytes, Resumed: r.Resumed, Linked: r.Linked, Local: r.Local, Reused: r.Reused, Rewritten: r.Rewritten,
 			TotalMs: milliseconds(r.Duration), Records: r.Records,
 		}
 		for _, m := range r.Sources {
@@ -162,7 +169,7 @@ func (c *cli) printRestored(r *host.Restored) error {
 	for _, row := range []struct {
 		name  string
 		bytes int64
-	}{{"resumed", r.Resumed}, {"linked", r.Linked}, {"local", r.Local}, {"rewritten", r.Rewritten}} {
+	}{{"resumed", r.Resumed}, {"linked", r.Linked}, {"reused", r.Reused}, {"local", r.Local}, {"rewritten", r.Rewritten}} {
 		if row.bytes > 0 {
 			t.row(row.name, size(row.bytes))
 		}

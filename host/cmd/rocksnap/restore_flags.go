@@ -22,12 +22,12 @@ type restoreFlags struct {
 	families           []string
 	groups             string
 	prefix, first, end string
-	link               bool
+	link, delta        bool
 }
 
 func (f *restoreFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.target, "target", "", "`DIR` for the database, absent or empty")
+	flags.StringVar(&f.target, "target", "", "`DIR` for the database, absent or empty unless --delta is given")
 	flags.StringArrayVar(&f.snapshots, "snapshot", nil, "`ID` or NAME/ID, instead of the argument; repeatable")
 	flags.StringVar(&f.group, "group", "", "the snapshots of all members of group snapshot `ID`, or latest")
 	flags.StringVar(&f.groups, "key-groups", "", "only these key groups, as `A-B`")
@@ -38,6 +38,7 @@ func (f *restoreFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.claim, "claim", "", "`MODE` of going on with the snapshot's history: claim, no-claim or fork")
 	flags.StringVar(&f.method, "method", "", "`files` or records; files where that can be done")
 	flags.StringVar(&f.engine, "engine", host.RocksDB, engineUsage)
+	flags.BoolVar(&f.delta, "delta", false, "replace the database in the target, reusing its files")
 	flags.BoolVar(&f.link, "link", false, "share files with the repository; not a backup")
 }
 
@@ -53,7 +54,7 @@ func (f *restoreFlags) options(cmd *cobra.Command, args []string) (o host.Restor
 	}
 	o = host.RestoreOptions{
 		Group: f.group, Snapshots: append(args, f.snapshots...), Target: f.target, Families: f.families,
-		Engine: f.engine, Claim: host.Claim(f.claim), Method: host.RestoreMethod(f.method), Link: f.link,
+		Engine: f.engine, Claim: host.Claim(f.claim), Method: host.RestoreMethod(f.method), Link: f.link, Delta: f.delta,
 	}
 	if cmd.Flags().Changed("key-groups") {
 		if o.KeyGroups, err = parseGroups(f.groups); err != nil {

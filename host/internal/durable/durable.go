@@ -75,6 +75,16 @@ func newFile(path string, perm fs.FileMode) (f *os.File, err error) {
 	return f, err
 }
 
+// SyncFile makes the bytes of a file durable that somebody else has written.
+func SyncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return Change("sync", path, f.Sync)
+}
+
 // Publish moves a synced file to a name that must be free, in the same file
 // system, and syncs the directory of the new name. It fails with fs.ErrExist,
 // leaving both as they were, and with [ErrUnsynced]. A Publish that was
@@ -142,7 +152,14 @@ func renameExclusive(from, to string) error {
 // Rename renames a file or directory, replacing a file or an empty directory of
 // the new name, and syncs both parents. It fails with [ErrUnsynced] when it is
 // renamed but not durable. What is renamed must have been synced before.
-func Rename(from, to string) error {
+func Rename(from, to string) error { return rename(from, to, 0) }
+
+// Exchange gives two files or directories each the name of the other, at once, and
+// syncs both parents. It fails with [ErrUnsynced] when that is done but not durable,
+// and with EINVAL on a file system that cannot do it.
+func Exchange(a, b string) error { return rename(a, b, unix.RENAME_EXCHANGE) }
+
+func rename(from, to string, flags uint) error {
 	source, err := os.Open(filepath.Dir(from))
 	if err != nil {
 		return err
@@ -154,7 +171,7 @@ func Rename(from, to string) error {
 	}
 	defer target.Close()
 	// os.Rename refuses to replace a directory, even an empty one.
-	if err := Change("rename", to, func() error { return unix.Rename(from, to) }); err != nil {
+	if err := Change("rename", to, func() error { return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, flags) }); err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	if err := synced(target); err != nil {

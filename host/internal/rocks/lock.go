@@ -42,6 +42,16 @@ func lock(dir string) (int, error) {
 	return unlocked, fmt.Errorf("lock %s: %w", path, err)
 }
 
+// Hold keeps every RocksDB from opening the database in dir for writing until release
+// is called. It fails with [ErrLocked] while one has.
+func Hold(dir string) (release func(), err error) {
+	fd, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	return func() { unix.Close(fd) }, nil
+}
+
 // openLock opens a LOCK file and returns the kind of lock to take. Where nothing
 // can be written, a shared one is to be had, which still keeps writers out; where
 // there is no LOCK either, no RocksDB has opened the directory for writing.
