@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +34,7 @@ func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
 	}
 	tmp := s.local(path.Join(tmpDir, rand.Text()))
 	body := &source{ctx: ctx, r: r}
-	if err := durable.CreateFile(tmp, filePerm, body.copyTo); err != nil {
+	if err := durable.CreateFrom(tmp, filePerm, body); err != nil {
 		if body.err != nil {
 			return body.err // none of ours: nothing to explain
 		}
@@ -100,24 +99,12 @@ func (s *Store) makeDir(dir string) error {
 	return nil
 }
 
-// buffers holds the copies' buffers of 1 MiB, so that many small objects do not
-// each make one.
-var buffers = sync.Pool{New: func() any { return new([1 << 20]byte) }}
-
 // source is the body of an object on its way in. It tells failures of the
 // reader from failures of the file.
 type source struct {
 	ctx context.Context
 	r   io.Reader
 	err error // that ended the body early
-}
-
-func (s *source) copyTo(w io.Writer) error {
-	buf := buffers.Get().(*[1 << 20]byte)
-	defer buffers.Put(buf)
-	// An *os.File would read by itself, with a small buffer of its own.
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, s, buf[:])
-	return err
 }
 
 func (s *source) Read(p []byte) (int, error) {

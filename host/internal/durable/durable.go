@@ -50,6 +50,10 @@ func WriteFile(path string, perm fs.FileMode, write func(io.Writer) error) error
 // directory: call [SyncDir] once after the last of several. It fails with
 // fs.ErrExist when the path is taken; after any other error the file is gone.
 func CreateFile(path string, perm fs.FileMode, write func(io.Writer) error) error {
+	return createFile(path, perm, func(f *os.File) error { return write(f) })
+}
+
+func createFile(path string, perm fs.FileMode, write func(*os.File) error) error {
 	f, err := newFile(path, perm)
 	if err != nil {
 		return err
