@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -138,7 +137,7 @@ func (l localFile) take(ctx context.Context, to string) error {
 		return l.prove(ctx, to)
 	}
 	m := newProof(&interruptible{ctx, from}, nil)
-	err = durable.CreateFile(to, 0o644, func(w io.Writer) error { return copyAll(w, m) })
+	err = durable.CreateSized(to, 0o644, l.size, m)
 	return l.judge(m, err)
 }
 

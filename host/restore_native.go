@@ -82,7 +82,7 @@ func (w *restoration) fetch(ctx context.Context, p *part, from *Repository, f *F
 		content, digest = plain, plain.digest
 	}
 	incomplete := w.staging.work(partsFolder, p.stem()+f.Name)
-	err = durable.CreateFile(incomplete, 0o644, func(w io.Writer) error { return copyAll(w, content) })
+	err = durable.CreateSized(incomplete, 0o644, f.Size, content)
 	if err == nil {
 		err = w.place(p, f, incomplete, digest())
 	}
