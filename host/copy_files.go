@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 )
 
@@ -149,7 +150,7 @@ func (p *passage) record(from, f *File) catalog.Stored {
 // send stores a file under a name. Nothing is stored unless the source's object is
 // as its manifest says.
 func (p *passage) send(ctx context.Context, source *Repository, from, f *File, object string) error {
-	if from.Size >= noteFrom {
+	if blob.Resumes(p.to.store, from.Size) {
 		begun := catalog.Stored{Key: p.record(from, f).Key, Object: object, Size: from.Size, Keys: p.to.keys.id()}
 		if err := p.session.Note(ctx, begun); err != nil {
 			return err

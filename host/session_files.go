@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
+	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 )
 
@@ -184,12 +185,10 @@ func proveRead(entry *catalog.File, want int64, crc uint32) error {
 	return checkRot(entry, crc)
 }
 
-// noteFrom is the size, in bytes, from which a file is noted before it is sent and
-// not only afterwards: a store may be able to go on in the middle of it.
-const noteFrom = 32 << 20
-
+// noteBegun notes a file before it is sent, and not only afterwards, where the store
+// may be able to go on in the middle of it.
 func (s *session) noteBegun(ctx context.Context, entry *catalog.File, object string) error {
-	if entry.Identity == "" || entry.Size < noteFrom {
+	if entry.Identity == "" || !blob.Resumes(s.host.store, entry.Size) {
 		return nil
 	}
 	return s.run.Note(ctx, catalog.Stored{Key: entry.Identity, Object: object, Size: entry.Size, Keys: s.host.keys.id()})

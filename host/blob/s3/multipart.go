@@ -38,6 +38,10 @@ func (s *Store) partBytes(n int32) int64 {
 	return s.partSize + s.partSize*int64(n-1)/growth/alignment*alignment
 }
 
+// Resumes says whether a body has parts that may be there before the last one. See
+// [blob.Resumer].
+func (s *Store) Resumes(size int64) bool { return size >= 2*s.partSize }
+
 // upload is a multipart upload that is under way.
 type upload struct {
 	s    *Store

@@ -90,7 +90,10 @@ type Store struct {
 	warned   atomic.Int64 // when people were last told that requests fail, in ns
 }
 
-var _ blob.Store = (*Store)(nil)
+var _ interface {
+	blob.Store
+	blob.Resumer
+} = (*Store)(nil)
 
 type counts struct{ requests, retries, resumed atomic.Int64 }
 
