@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/pagecache"
 )
 
 const filePhases = abi.PhasePrepare | abi.PhaseSnapshot
@@ -157,7 +157,7 @@ func (s *session) resume(ctx context.Context, entry *catalog.File, left catalog.
 
 // sendFile stores a file under a name.
 func (s *session) sendFile(ctx context.Context, entry *catalog.File, object string) error {
-	file, err := os.Open(filepath.Join(s.capture.dir, entry.Name))
+	file, err := pagecache.Open(filepath.Join(s.capture.dir, entry.Name))
 	if err != nil {
 		return fmt.Errorf("upload: %w", err)
 	}
