@@ -9,18 +9,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// window is how much of a file is looked after at a time, in bytes. What the kernel
-// reads ahead of a window stays within the next one.
+// window is how much of a file is in the cache for its own sake at a time, in
+// bytes, beside what the kernel reads ahead.
 const window = 16 << 20
 
+var pageSize = int64(os.Getpagesize())
+
 // File is a file that is read from its beginning to its end. What of it was not in
-// the page cache before is not there afterwards; what was there stays.
+// the page cache when it was opened is not there when it is closed; what was there
+// stays.
 type File struct {
-	file   *os.File
-	size   int64 // when it was opened
-	pos    int64
-	before [2][]byte // for each page of this window and of the next, whether it was cached
+	file *os.File
+	size int64 // when it was opened
+	pos  int64
+	left int64  // up to where the cache is as it was
+	cold []span // beyond that: what was not in the cache
 }
+
+// span is a range of a file, in bytes, of whole pages.
+type span struct{ start, end int64 }
 
 // Open opens a file for reading.
 func Open(path string) (*File, error) {
@@ -34,69 +41,79 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	file := &File{file: f, size: info.Size()}
-	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_SEQUENTIAL) // it is only advice
-	file.before[0], file.before[1] = file.cached(0), file.cached(window)
+	for start := int64(0); start < file.size; start += window {
+		file.cold = appendCold(file.cold, f, start, min(window, file.size-start))
+	}
 	return file, nil
 }
 
 // Size returns the length that the file had when it was opened, in bytes.
 func (f *File) Size() int64 { return f.size }
 
-// Read implements io.Reader. It reads no further than to the end of a window.
+// Read implements io.Reader.
 func (f *File) Read(p []byte) (int, error) {
-	n, err := f.file.Read(p[:min(int64(len(p)), window-f.pos%window)])
+	n, err := f.file.Read(p)
 	f.pos += int64(n)
-	if n > 0 && f.pos%window == 0 {
-		f.leave(f.pos - window)
-		f.before[0], f.before[1] = f.before[1], f.cached(f.pos+window)
+	if f.pos-f.left >= window {
+		f.leave(f.pos / pageSize * pageSize)
 	}
 	return n, err
 }
 
 // Close closes the file.
 func (f *File) Close() error {
-	if read := f.pos % window; read > 0 {
-		f.leave(f.pos - read)
-	}
+	f.leave(f.size + pageSize) // more may have been read ahead than was asked for
 	return f.file.Close()
 }
 
-// leave drops what reading the window from start has brought into the cache.
-func (f *File) leave(start int64) {
-	page := int64(os.Getpagesize())
-	before := f.before[0]
-	for i := 0; i < len(before); {
-		n := i
-		for n < len(before) && before[n] == before[i] {
-			n++
+// leave drops from the cache what reading has brought there, up to an offset.
+func (f *File) leave(to int64) {
+	for len(f.cold) > 0 && f.cold[0].start < to {
+		s := &f.cold[0]
+		end := min(s.end, to)
+		_ = unix.Fadvise(int(f.file.Fd()), s.start, end-s.start, unix.FADV_DONTNEED)
+		if s.start = end; end == s.end {
+			f.cold = f.cold[1:]
 		}
-		if before[i] == 0 {
-			_ = unix.Fadvise(int(f.file.Fd()), start+int64(i)*page, int64(n-i)*page, unix.FADV_DONTNEED)
-		}
-		i = n
 	}
+	f.left = to
 }
 
-// cached tells for each page of the window from start whether it is in the cache.
-// Where the kernel does not say, it is nil, and nothing will be dropped.
-func (f *File) cached(start int64) []byte {
-	length := min(window, f.size-start)
-	if length <= 0 {
-		return nil
+// appendCold appends what of a range is not in the cache. Where the kernel does not
+// say, that is nothing: then nothing will be dropped.
+func appendCold(cold []span, f *os.File, start, length int64) []span {
+	if isCached(f, start, length) {
+		return cold
 	}
-	mapped, err := unix.Mmap(int(f.file.Fd()), start, int(length), unix.PROT_READ, unix.MAP_SHARED)
+	mapped, err := unix.Mmap(int(f.Fd()), start, int(length), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
-		return nil
+		return cold
 	}
 	defer unix.Munmap(mapped)
-	page := os.Getpagesize()
-	pages := make([]byte, (len(mapped)+page-1)/page)
+	pages := make([]byte, pagesOf(length))
 	// Nothing touches what is mapped: it is only asked about.
 	if _, _, errno := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(&mapped[0])), uintptr(len(mapped)), uintptr(unsafe.Pointer(&pages[0]))); errno != 0 {
-		return nil
+		return cold
 	}
-	for i := range pages {
-		pages[i] &= 1
+	for i, page := range pages {
+		at := start + int64(i)*pageSize
+		switch last := len(cold) - 1; {
+		case page&1 != 0:
+		case last >= 0 && cold[last].end == at:
+			cold[last].end += pageSize
+		default:
+			cold = append(cold, span{at, at + pageSize})
+		}
 	}
-	return pages
+	return cold
 }
+
+// isCached says whether a range is all in the cache. It asks in a way that costs a
+// tenth, but that Linux before 6.5 does not know, and that only counts.
+func isCached(f *os.File, start, length int64) bool {
+	var found unix.Cachestat_t
+	err := unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{Off: uint64(start), Len: uint64(length)}, &found, 0)
+	return err == nil && int64(found.Cache) == pagesOf(length)
+}
+
+func pagesOf(length int64) int64 { return (length + pageSize - 1) / pageSize }
