@@ -51,11 +51,10 @@ type body struct {
 
 func (b *body) write(ahead *ahead) error {
 	for p := range ahead.full {
-		err := b.append(p.data)
-		ahead.free <- p
-		if err != nil {
+		if err := b.append(p.data); err != nil {
 			return err
 		}
+		ahead.free <- p
 	}
 	return ahead.err
 }
