@@ -24,18 +24,23 @@ type Contender struct {
 	Run     func(context.Context) (Measure, error) // does the work and times what counts of it
 }
 
-// Case is a piece of work that several contenders do. The first is rocksnap.
+// Case is a piece of work that several contenders do.
 type Case struct {
-	Name       string // "full-directory"
-	About      string // one line for readers: what is done, on what
-	Contenders []Contender
-	Bars       []Bar
+	Name  string // "full-directory"
+	About string // one line for readers: what is done, on what
+	Bars  []Bar
+
+	// Contenders sets the work up on the ground. The first is rocksnap.
+	Contenders func(context.Context, *Ground) ([]Contender, error)
 }
 
-// Bar is what rocksnap must reach in a case: its median is at most Factor times that
-// of the quickest of some others, and Slack.
+// Bar is what rocksnap must reach in a case: its time is at most Factor times that
+// of the quickest of some others, and Slack. A bar for memory is judged by peaks.
 type Bar struct {
-	Of     []string      // names of contenders; none for a bar in time alone
+	Of     []string      // names of contenders; none for a bar in time alone, or in Peak
 	Factor float64       // 0.25 means four times as fast
 	Slack  time.Duration // added to theirs
+	Memory bool          // the peak is judged
+	Peak   int64         // bytes of memory at most, without Of
+	Size   int64         // bytes moved or stored at most, without Of
 }
