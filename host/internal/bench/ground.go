@@ -107,13 +107,19 @@ func (g *Ground) Close() error {
 	return err
 }
 
-func isTable(name string) bool {
-	return strings.HasSuffix(name, ".sst") || strings.HasSuffix(name, ".blob")
+func isTable(entry fs.DirEntry) bool {
+	return strings.HasSuffix(entry.Name(), ".sst") || strings.HasSuffix(entry.Name(), ".blob")
 }
 
-// linked makes a copy of a folder. The files that are never written to again are
-// hard links.
-func linked(from, to string, link func(name string) bool) error {
+// isLarge tells the objects of a repository that are worth a link: none of its files
+// is ever written to again.
+func isLarge(entry fs.DirEntry) bool {
+	info, err := entry.Info()
+	return err == nil && info.Size() >= 256<<10
+}
+
+// linked makes a copy of a folder. The files that link tells are hard links.
+func linked(from, to string, link func(fs.DirEntry) bool) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -122,7 +128,7 @@ func linked(from, to string, link func(name string) bool) error {
 		switch {
 		case entry.IsDir():
 			return os.MkdirAll(target, 0o755)
-		case link(entry.Name()):
+		case link(entry):
 			return os.Link(path, target)
 		}
 		return copied(path, target)

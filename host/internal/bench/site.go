@@ -67,7 +67,7 @@ func (s *site) fresh(ctx context.Context) error {
 	if err := errors.Join(s.close(), os.RemoveAll(s.repository())); err != nil {
 		return err
 	}
-	_, err := host.Init(ctx, s.cfg, host.InitOptions{SkipProbe: true})
+	_, err := host.Init(ctx, s.cfg, host.InitOptions{SkipProbe: true}, s.options...)
 	return err
 }
 
