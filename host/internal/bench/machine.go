@@ -2,10 +2,10 @@ package bench
 
 import (
 	"bufio"
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -73,20 +73,17 @@ func field(path, name string) string {
 	return ""
 }
 
-// version asks a program for the word with digits in its first line; "" when there is no
-// such program.
+// version returns that which a program in Go was built of, or else the first word with
+// digits that it prints; "" when there is no such program.
 func (g *Ground) version(program string) string {
-	path := filepath.Join(g.Tools, program)
-	if _, err := os.Stat(path); err != nil {
-		path = program
+	path, err := g.program(program)
+	if err != nil {
+		return ""
 	}
-	argument := "version"
-	if program == "versitygw" {
-		argument = "--version"
+	if built, err := buildinfo.ReadFile(path); err == nil && strings.HasPrefix(built.Main.Version, "v") {
+		return strings.TrimPrefix(built.Main.Version, "v")
 	}
-	cmd := exec.Command(path, argument)
-	cmd.Env = append(os.Environ(), "RCLONE_CONFIG="+os.DevNull)
-	out, err := cmd.Output()
+	out, err := exec.Command(path, "version").Output()
 	if err != nil {
 		return ""
 	}

@@ -19,7 +19,8 @@ type site struct {
 	folder  string
 	url     string
 	cfg     *config.Config
-	host    *host.Host // nil while it is closed
+	host    *host.Host   // nil while it is closed
+	wipe    func() error // removes the repository
 	options []host.Option
 }
 
@@ -38,6 +39,7 @@ func (g *Ground) site(db, strategy string, options ...host.Option) (*site, error
 		return nil, err
 	}
 	s := &site{ground: g, db: db, folder: folder, url: "file:" + filepath.Join(folder, "repository"), options: options}
+	s.wipe = func() error { return os.RemoveAll(s.repository()) }
 	g.atEnd(s.close)
 	return s, s.configure(strategy)
 }
@@ -64,7 +66,7 @@ func (s *site) repository() string { return filepath.Join(s.folder, "repository"
 
 // fresh has the repository be an empty one.
 func (s *site) fresh(ctx context.Context) error {
-	if err := errors.Join(s.close(), os.RemoveAll(s.repository())); err != nil {
+	if err := errors.Join(s.close(), s.wipe()); err != nil {
 		return err
 	}
 	_, err := host.Init(ctx, s.cfg, host.InitOptions{SkipProbe: true}, s.options...)

@@ -12,33 +12,25 @@
 package storetest
 
 import (
-	"bytes"
+	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rocksnap/rocksnap/host/blob/s3"
+	"github.com/rocksnap/rocksnap/host/internal/loopback"
 )
 
 // EnvStores, when it is set, runs the tests that need MinIO and rclone.
 const EnvStores = "ROCKSNAP_TEST_STORES"
 
-const (
-	accessKey = "rocksnap-test"
-	secretKey = "rocksnap-test-secret"
-	region    = "us-east-1"
-	startTime = 30 * time.Second
-	buckets   = 300 // of a server
-)
+const buckets = 300 // of a server
 
 // Server is a server that runs until the test ends.
 type Server struct {
@@ -52,7 +44,7 @@ type Server struct {
 // Options returns how to reach the bucket. The credentials are those that
 // [Server.Env] sets.
 func (s Server) Options() s3.Options {
-	return s3.Options{Bucket: s.Bucket, Endpoint: s.Endpoint, Region: region, PathStyle: true}
+	return s3.Options{Bucket: s.Bucket, Endpoint: s.Endpoint, Region: loopback.Region, PathStyle: true}
 }
 
 // Env gives the credentials to this process and its children, and keeps those of
@@ -84,18 +76,16 @@ func bucketName(n int64) string { return fmt.Sprintf("bucket-%d", n) }
 // Versity starts the server that every run of the tests needs.
 func Versity(t testing.TB) Server {
 	t.Helper()
-	return start(t, "versitygw", func(address, root string) *exec.Cmd {
-		return exec.Command(binary(t, "versitygw"), "--quiet", "--port", address, "--access", accessKey, "--secret", secretKey, "posix", root)
-	})
+	return start(t, func(address, root string) *exec.Cmd { return loopback.Versity(binary(t, "versitygw"), address, root) })
 }
 
 // MinIO starts MinIO, or skips the test unless [EnvStores] is set.
 func MinIO(t testing.TB) Server {
 	t.Helper()
 	wanted(t)
-	return start(t, "minio", func(address, root string) *exec.Cmd {
+	return start(t, func(address, root string) *exec.Cmd {
 		cmd := exec.Command(binary(t, "minio"), "server", "--quiet", "--address", address, "--console-address", "127.0.0.1:0", root)
-		cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+accessKey, "MINIO_ROOT_PASSWORD="+secretKey)
+		cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+loopback.AccessKey, "MINIO_ROOT_PASSWORD="+loopback.SecretKey)
 		return cmd
 	})
 }
@@ -104,8 +94,8 @@ func MinIO(t testing.TB) Server {
 func Rclone(t testing.TB) Server {
 	t.Helper()
 	wanted(t)
-	return start(t, "rclone", func(address, root string) *exec.Cmd {
-		return exec.Command(binary(t, "rclone"), "--config", "/dev/null", "serve", "s3", "--addr", address, "--auth-key", accessKey+","+secretKey, root)
+	return start(t, func(address, root string) *exec.Cmd {
+		return exec.Command(binary(t, "rclone"), "--config", "/dev/null", "serve", "s3", "--addr", address, "--auth-key", loopback.AccessKey+","+loopback.SecretKey, root)
 	})
 }
 
@@ -132,49 +122,14 @@ func binary(t testing.TB, name string) string {
 }
 
 // start runs a server until the test ends and returns it with its first bucket.
-func start(t testing.TB, name string, command func(address, root string) *exec.Cmd) Server {
+func start(t testing.TB, command func(address, root string) *exec.Cmd) Server {
 	t.Helper()
-	address, root := freeAddress(t), newRoot(t)
-	cmd := command(address, root)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	ended := run(t, cmd)
-	s := Server{Endpoint: "http://" + address, AccessKey: accessKey, SecretKey: secretKey, used: new(atomic.Int64)}
-	for deadline := time.Now().Add(startTime); !answers(address); time.Sleep(10 * time.Millisecond) {
-		select {
-		case err := <-ended:
-			t.Fatalf("%s ended: %v\n%s", name, err, output.String())
-		default:
-			require.True(t, time.Now().Before(deadline), "%s does not answer on %s", name, address)
-		}
-	}
+	root := newRoot(t)
+	running, err := loopback.Start(context.Background(), func(address string) *exec.Cmd { return command(address, root) })
+	require.NoError(t, err)
+	t.Cleanup(running.Close)
+	s := Server{Endpoint: "http://" + running.Address, AccessKey: loopback.AccessKey, SecretKey: loopback.SecretKey, used: new(atomic.Int64)}
 	return s.NewBucket(t)
-}
-
-// run starts a command and kills it when the test ends, or when the process of
-// the test dies. For the latter the kernel watches the thread that started the
-// command, so that thread has to live as long.
-func run(t testing.TB, cmd *exec.Cmd) (ended <-chan error) {
-	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, end := make(chan error), make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			end <- cmd.Wait()
-			close(end)
-		}
-	}()
-	require.NoError(t, <-started)
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		for range end {
-		}
-	})
-	return end
 }
 
 // newRoot returns a folder with all the buckets that there will be: all of these
@@ -191,21 +146,4 @@ func newRoot(t testing.TB) string {
 		require.NoError(t, os.Mkdir(filepath.Join(root, bucketName(n+1)), 0o755))
 	}
 	return root
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-// answers reports that somebody listens and does not hang up.
-func answers(address string) bool {
-	conn, err := net.DialTimeout("tcp", address, time.Second)
-	if err != nil {
-		return false
-	}
-	return conn.Close() == nil
 }

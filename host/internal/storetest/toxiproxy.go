@@ -9,9 +9,10 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/host/internal/loopback"
 )
 
 // Proxy stands before a server and breaks connections when it is told to. It knows
@@ -32,18 +33,15 @@ type Toxic struct {
 // Toxiproxy starts a proxy before a server. It runs until the test ends.
 func Toxiproxy(t testing.TB, s Server) *Proxy {
 	t.Helper()
-	api, address := freeAddress(t), freeAddress(t)
-	host, port, _ := strings.Cut(api, ":")
-	ended := run(t, exec.Command(binary(t, "toxiproxy"), "-host", host, "-port", port))
-	for deadline := time.Now().Add(startTime); !answers(api); time.Sleep(10 * time.Millisecond) {
-		select {
-		case err := <-ended:
-			t.Fatalf("toxiproxy ended: %v", err)
-		default:
-			require.True(t, time.Now().Before(deadline), "toxiproxy does not answer on %s", api)
-		}
-	}
-	p := &Proxy{Server: s, api: "http://" + api + "/proxies", server: strings.TrimPrefix(s.Endpoint, "http://")}
+	address, err := loopback.FreeAddress()
+	require.NoError(t, err)
+	running, err := loopback.Start(t.Context(), func(api string) *exec.Cmd {
+		host, port, _ := strings.Cut(api, ":")
+		return exec.Command(binary(t, "toxiproxy"), "-host", host, "-port", port)
+	})
+	require.NoError(t, err)
+	t.Cleanup(running.Close)
+	p := &Proxy{Server: s, api: "http://" + running.Address + "/proxies", server: strings.TrimPrefix(s.Endpoint, "http://")}
 	p.Endpoint = "http://" + address
 	require.NoError(t, p.ask("", map[string]any{"name": "s3", "listen": address, "upstream": p.server, "enabled": true}))
 	return p
