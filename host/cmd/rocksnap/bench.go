@@ -107,11 +107,11 @@ func (o *comparison) ground(cmd *cobra.Command) (*bench.Ground, error) {
 	if o.rounds < 1 {
 		return nil, usage(cmd, "--runs must be 1 or more")
 	}
-	beside, err := os.Executable()
+	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	beside = filepath.Dir(beside)
+	beside := filepath.Dir(program)
 	if o.dir != "" {
 		if err := os.MkdirAll(o.dir, 0o755); err != nil {
 			return nil, usage(cmd, "--dir: %w", err)
@@ -128,6 +128,7 @@ func (o *comparison) ground(cmd *cobra.Command) (*bench.Ground, error) {
 	if o.small {
 		g = bench.Small(dir)
 	}
+	g.Program = program
 	g.Plugins, g.Tools = or(o.plugins, filepath.Join(beside, "plugins")), or(o.tools, filepath.Join(beside, "tools"))
 	return g, nil
 }
@@ -141,6 +142,21 @@ func or(path, other string) string {
 		return whole
 	}
 	return path
+}
+
+// deedVerb is what bench starts processes of its own for. It is no command for people.
+func (c *cli) deedVerb() *cobra.Command {
+	cmd := verb("bench-deed DEED DIR CACHE [idle]", "Do what bench measures the memory of", "Exit status: 0 ok, 1 failed.", "", cobra.RangeArgs(3, 4),
+		func(cmd *cobra.Command, args []string) error {
+			peak, err := bench.Do(cmd.Context(), bench.Deed(args[0]), args[1], args[2], len(args) > 3 && args[3] == "idle")
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(c.out, peak)
+			return err
+		})
+	cmd.Hidden = true
+	return cmd
 }
 
 type casesDocument struct {

@@ -108,7 +108,7 @@ repairable, 30 plugin refused or failed, 130 interrupted.`,
 	root.AddCommand(
 		c.initVerb(), c.configVerbs(), c.snapshotVerb(), c.planVerb(), c.listVerb(), c.showVerb(), c.restoreVerb(),
 		c.verifyVerb(), c.pruneVerb(), c.pinVerb(), c.unpinVerb(), c.copyVerb(),
-		c.doctorVerb(), c.compareVerb(), c.diffVerb(), c.digestVerb(), c.dbVerbs(), c.pluginVerbs(), c.completionVerb(), c.versionVerb(),
+		c.doctorVerb(), c.compareVerb(), c.deedVerb(), c.diffVerb(), c.digestVerb(), c.dbVerbs(), c.pluginVerbs(), c.completionVerb(), c.versionVerb(),
 	)
 	return root
 }

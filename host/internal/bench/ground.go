@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
 // Ground is where the cases work: a folder, and what they find there.
@@ -23,6 +21,7 @@ type Ground struct {
 	History int    // snapshots of the catalog with many
 	Plugins string // folder of the modules of the built-in strategies
 	Tools   string // folder of programs that "make bench-deps" installs
+	Program string // rocksnap; "" when there is none that knows "bench-deed"
 
 	made map[string]string // databases that cases share, by what they are
 	end  []func() error    // of the case that is set up
@@ -84,6 +83,9 @@ func (g *Ground) copy(db, name string) (string, error) {
 	path := filepath.Join(folder, "db")
 	return path, linked(db, path, isTable)
 }
+
+// cache is the folder of compiled modules.
+func (g *Ground) cache() string { return filepath.Join(g.Dir, "modules") }
 
 // atEnd has something done when the case ends, the latest first.
 func (g *Ground) atEnd(do func() error) { g.end = append(g.end, do) }
@@ -198,12 +200,4 @@ func sizeOf(folder string) (total int64, err error) {
 		return err
 	})
 	return total, err
-}
-
-// rocksMissing says why nothing can run in a program without RocksDB.
-func rocksMissing() error {
-	if rocks.Built {
-		return nil
-	}
-	return rocks.ErrNoRocksDB
 }

@@ -77,7 +77,7 @@ func (s *site) open(ctx context.Context) (err error) {
 	if s.host != nil {
 		return nil
 	}
-	cache := filepath.Join(s.ground.Dir, "modules")
+	cache := s.ground.cache()
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return err
 	}
