@@ -26,7 +26,7 @@ func InstallModule(from, folder string) (path string, err error) {
 		return "", fmt.Errorf("install module: %w", err)
 	}
 	path = filepath.Join(folder, filepath.Base(from))
-	signature, err := os.ReadFile(from+signatureSuffix)
+	signature, err := os.ReadFile(from + signatureSuffix)
 	if err == nil {
 		err = installFile(path+signatureSuffix, signature)
 	} else if errors.Is(err, fs.ErrNotExist) {

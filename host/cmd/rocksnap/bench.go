@@ -129,7 +129,7 @@ func (o *comparison) ground(cmd *cobra.Command) (*bench.Ground, error) {
 		g = bench.Small(dir)
 	}
 	g.Program = program
-	g.Plugins, g.Tools = or(o.plugins, filepath.Join(beside, "plugins")), or(o.tools, filepath.Join(beside, "tools"))
+	g.Plugins, g.Tools = or(o.plugins, filepath.Join(beside, "plugins")), bench.Tools(or(o.tools, filepath.Join(beside, "tools")))
 	return g, nil
 }
 

@@ -26,7 +26,7 @@ func full(_ context.Context, g *Ground) ([]Contender, error) {
 			return nil, err
 		}
 		backups := filepath.Join(filepath.Dir(own), "backups")
-		list = append(list, g.fair(e.name, BackupEngineCreate(own, backups, e.threads, e.sync), db))
+		list = append(list, g.fair(e.name, g.Tools.BackupEngineCreate(own, backups, e.threads, e.sync), db))
 	}
 	own, err := g.copy(db, "copy")
 	if err != nil {
@@ -34,8 +34,8 @@ func full(_ context.Context, g *Ground) ([]Contender, error) {
 	}
 	folder := filepath.Dir(own)
 	return append(list,
-		g.fair(copies, Copy(own, filepath.Join(folder, "target")), db),
-		g.fair("ldb backup", LdbBackup(own, filepath.Join(folder, "backups")), db)), nil
+		g.fair(copies, g.Tools.Copy(own, filepath.Join(folder, "target")), db),
+		g.fair("ldb backup", g.Tools.LdbBackup(own, filepath.Join(folder, "backups")), db)), nil
 }
 
 // engines are the ways in which RocksDB's backup engine is called. Its defaults are
@@ -100,10 +100,10 @@ func (g *Ground) engineAgain(ctx context.Context, db string) (Contender, error) 
 		return Contender{}, err
 	}
 	backups := filepath.Join(filepath.Dir(own), "backups")
-	if err := once(ctx, BackupEngineCreate(own, backups, 1, true)); err != nil {
+	if err := once(ctx, g.Tools.BackupEngineCreate(own, backups, 1, true)); err != nil {
 		return Contender{}, err
 	}
-	return g.fair(engineDefaults, BackupEngineAgain(own, backups, 1, true)), nil
+	return g.fair(engineDefaults, g.Tools.BackupEngineAgain(own, backups, 1, true)), nil
 }
 
 // based gives the site a repository with one snapshot.
@@ -144,12 +144,12 @@ func restored(ctx context.Context, g *Ground) ([]Contender, error) {
 	}
 	list := []Contender{s.restore(ours)}
 	for _, e := range engines[:3] {
-		list = append(list, g.fair(e.name, BackupEngineRestore(backups, filepath.Join(filepath.Dir(backups), "restored"), e.threads), backups))
+		list = append(list, g.fair(e.name, g.Tools.BackupEngineRestore(backups, filepath.Join(filepath.Dir(backups), "restored"), e.threads), backups))
 	}
 	target := filepath.Join(filepath.Dir(backups), "copied")
 	return append(list,
-		g.fair(copies, Copy(db, target), db),
-		g.fair("ldb restore", LdbRestore(backups, filepath.Join(filepath.Dir(backups), "ldb")), backups)), nil
+		g.fair(copies, g.Tools.Copy(db, target), db),
+		g.fair("ldb restore", g.Tools.LdbRestore(backups, filepath.Join(filepath.Dir(backups), "ldb")), backups)), nil
 }
 
 // backups returns a folder in which the backup engine has one of a database.
@@ -159,7 +159,7 @@ func (g *Ground) backups(ctx context.Context, db string) (string, error) {
 		return "", err
 	}
 	backups := filepath.Join(filepath.Dir(own), "backups")
-	return backups, once(ctx, BackupEngineCreate(own, backups, 2, true))
+	return backups, once(ctx, g.Tools.BackupEngineCreate(own, backups, 2, true))
 }
 
 // restore restores the newest snapshot, into a new folder each time.
@@ -210,7 +210,7 @@ func verified(ctx context.Context, g *Ground) ([]Contender, error) {
 	}
 	return []Contender{
 		g.fair(ours, Contender{Run: s.verify}, s.repository()),
-		g.fair(engineDefaults, BackupEngineVerify(backups), backups),
+		g.fair(engineDefaults, g.Tools.BackupEngineVerify(backups), backups),
 	}, nil
 }
 

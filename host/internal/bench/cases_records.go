@@ -2,10 +2,7 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
@@ -18,7 +15,7 @@ func scanned(_ context.Context, g *Ground) ([]Contender, error) {
 	}
 	return []Contender{
 		g.fair(ours, Contender{Run: func(context.Context) (Measure, error) { return scan(db, g.records()) }}, db),
-		g.fair(iterator, Scan(db), db),
+		g.fair(iterator, g.Tools.Scan(db), db),
 		g.fair(binding, ScanBinding(db), db),
 	}, nil
 }
@@ -107,37 +104,14 @@ func canonicalRestored(ctx context.Context, g *Ground) ([]Contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	dump, missing, err := g.dump(ctx, db)
-	if err != nil {
+	dump := filepath.Join(s.folder, "records.txt")
+	if err := g.Tools.LdbDump(ctx, db, dump); err != nil {
 		return nil, err
 	}
-	load := LdbLoad(dump, filepath.Join(s.folder, "loaded"))
-	if missing != "" {
-		load.Missing = missing
-	}
+	load := g.Tools.LdbLoad(dump, filepath.Join(s.folder, "loaded"))
 	return []Contender{
 		s.restore(ours),
-		g.fair(puts, Puts(db, filepath.Join(s.folder, "put")), db),
+		g.fair(puts, g.Tools.Puts(db, filepath.Join(s.folder, "put")), db),
 		g.fair(ldbLoad, load, dump),
 	}, nil
-}
-
-// dump has ldb write all records as text; missing says why there is none.
-func (g *Ground) dump(ctx context.Context, db string) (path, missing string, err error) {
-	ldb, err := exec.LookPath("ldb")
-	if err != nil {
-		return "", "ldb is not installed; 'make bench-deps' does it", nil
-	}
-	folder, err := g.folder("dump")
-	if err != nil {
-		return "", "", err
-	}
-	path = filepath.Join(folder, "records.txt")
-	file, err := os.Create(path)
-	if err != nil {
-		return "", "", err
-	}
-	cmd := exec.CommandContext(ctx, ldb, "--db="+db, "--hex", "dump")
-	cmd.Stdout = file
-	return path, "", errors.Join(cmd.Run(), file.Close())
 }

@@ -153,11 +153,11 @@ func (r *rewrite) engine(ctx context.Context, db string, shape Shape) (Contender
 		return Contender{}, err
 	}
 	backups := filepath.Join(filepath.Dir(own), "backups")
-	if err := once(ctx, BackupEngineCreate(own, backups, 1, true)); err != nil {
+	if err := once(ctx, r.ground.Tools.BackupEngineCreate(own, backups, 1, true)); err != nil {
 		return Contender{}, err
 	}
 	if err := shape.Rewrite(own, share, shape.Seed+1); err != nil {
 		return Contender{}, err
 	}
-	return r.ground.fair(engineDefaults, BackupEngineAgain(own, backups, 1, true), own), nil
+	return r.ground.fair(engineDefaults, r.ground.Tools.BackupEngineAgain(own, backups, 1, true), own), nil
 }

@@ -37,9 +37,9 @@ const bucketName = "bench"
 
 // bucket starts a server, which ends with the case. Missing says why there is none.
 func (g *Ground) bucket(ctx context.Context) (b bucket, missing string, err error) {
-	program, err := g.program("versitygw")
-	if err != nil {
-		return b, "versitygw is not installed; 'make bench-deps' does it", nil
+	program, missing := g.Tools.find("versitygw")
+	if missing != "" {
+		return b, missing, nil
 	}
 	if b.root, err = g.folder("s3"); err != nil {
 		return b, "", err
@@ -54,15 +54,6 @@ func (g *Ground) bucket(ctx context.Context) (b bucket, missing string, err erro
 	g.atEnd(func() error { server.Close(); return nil })
 	b.endpoint = "http://" + server.Address
 	return b, "", nil
-}
-
-// program finds one that "make bench-deps" has installed, or that the system has.
-func (g *Ground) program(name string) (string, error) {
-	path := filepath.Join(g.Tools, name)
-	if _, err := os.Stat(path); err == nil {
-		return path, nil
-	}
-	return exec.LookPath(name)
 }
 
 // credentials gives those of the server to this process and its children, until the
@@ -118,7 +109,8 @@ func fullToBucket(ctx context.Context, g *Ground) ([]Contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]Contender{s.full(ours)}, g.bucketRivals(db, b)...), nil
+	rivals, err := g.bucketRivals(db, b)
+	return append([]Contender{s.full(ours)}, rivals...), err
 }
 
 func restoredFromBucket(ctx context.Context, g *Ground) ([]Contender, error) {
@@ -142,10 +134,29 @@ func restoredFromBucket(ctx context.Context, g *Ground) ([]Contender, error) {
 	return append([]Contender{g.fair(ours.Name, ours, b.root)}, rivals...), err
 }
 
-func (g *Ground) bucketRivals(string, bucket) []Contender {
-	return []Contender{{Name: rclone, Missing: pending}, {Name: restic, Missing: pending}}
+// client is how other programs reach the bucket.
+func (b bucket) client() Bucket {
+	return Bucket{b.endpoint, loopback.Region, bucketName, loopback.AccessKey, loopback.SecretKey}
 }
 
-func (g *Ground) bucketFetchers(context.Context, string, bucket) ([]Contender, error) {
-	return []Contender{{Name: rclone, Missing: pending}, {Name: restic, Missing: pending}}, nil
+func (g *Ground) bucketRivals(db string, b bucket) ([]Contender, error) {
+	folder, err := g.folder("clients")
+	if err != nil {
+		return nil, err
+	}
+	return []Contender{
+		g.fair(rclone, g.Tools.RcloneCopy(db, b.client(), "rclone", folder), db),
+		g.fair(restic, g.Tools.ResticBackup(db, "s3:"+b.endpoint+"/"+bucketName+"/restic", b.client(), folder), db),
+	}, nil
+}
+
+func (g *Ground) bucketFetchers(ctx context.Context, db string, b bucket) ([]Contender, error) {
+	folder, err := g.folder("clients")
+	if err != nil {
+		return nil, err
+	}
+	if err := once(ctx, g.Tools.RcloneCopy(db, b.client(), "rclone", folder)); err != nil {
+		return nil, err
+	}
+	return []Contender{g.fair(rclone, g.Tools.RcloneFetch(b.client(), "rclone", filepath.Join(folder, "fetched"), folder), b.root)}, nil
 }

@@ -121,7 +121,7 @@ func synchronous(ctx context.Context, g *Ground) ([]Contender, error) {
 	}
 	return []Contender{
 		{Name: ours, Before: s.again("").Before, Run: func(ctx context.Context) (Measure, error) { return s.begin(ctx, 1) }},
-		g.fair(checkpoint, Checkpoint(own, filepath.Join(filepath.Dir(own), "checkpoint"))),
+		g.fair(checkpoint, g.Tools.Checkpoint(own, filepath.Join(filepath.Dir(own), "checkpoint"))),
 	}, nil
 }
 

@@ -20,7 +20,7 @@ type Ground struct {
 	Most    int    // of the database with the most tables
 	History int    // snapshots of the catalog with many
 	Plugins string // folder of the modules of the built-in strategies
-	Tools   string // folder of programs that "make bench-deps" installs
+	Tools   Tools  // folder of programs that "make bench-deps" installs
 	Program string // rocksnap; "" when there is none that knows "bench-deed"
 
 	made map[string]string // databases that cases share, by what they are

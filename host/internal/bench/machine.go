@@ -76,8 +76,8 @@ func field(path, name string) string {
 // version returns that which a program in Go was built of, or else the first word with
 // digits that it prints; "" when there is no such program.
 func (g *Ground) version(program string) string {
-	path, err := g.program(program)
-	if err != nil {
+	path, missing := g.Tools.find(program)
+	if missing != "" {
 		return ""
 	}
 	if built, err := buildinfo.ReadFile(path); err == nil && strings.HasPrefix(built.Main.Version, "v") {
