@@ -108,6 +108,23 @@ soak: build tools authors examples ## simulate the catalog over SEEDS seeds (def
 	@ROCKSNAP_TEST_RESCALE=1 go test -count=1 -timeout 60m -run RescaleMatrix ./host/scenarios
 	@ROCKSNAP_TEST_AUTHORS=1 go test -count=1 -timeout 60m ./examples/strategies/...
 
+# The others that rocksnap is compared with. RocksDB's own means are called from C++.
+bin/tools/rocksdb-bench: host/internal/bench/native/rocksdb.cc
+	@echo "build: $@"
+	@mkdir -p $(@D)
+	@g++ -O2 -std=c++17 -Wall -Wextra -o $@ $< -lrocksdb
+
+.PHONY: bench-deps
+bench-deps: setup-bench bin/tools/versitygw bin/tools/rclone bin/tools/rocksdb-bench ## install the programs that rocksnap is compared with
+
+.PHONY: setup-bench
+setup-bench:
+	@.ci/setup bench
+
+.PHONY: bench
+bench: build bench-deps ## compare rocksnap with other programs, side by side, on databases of SIZE (default 1GiB); the result goes to docs/bench
+	@bin/rocksnap bench --size $${SIZE:-1GiB} --out docs/bench
+
 .PHONY: check
 check: setup ## format, vet, static analysis, generated files, wasip1, and the program without RocksDB
 	@echo "check: format"; unformatted=$$(gofmt -l abi config examples host plugins) && test -z "$$unformatted" || { echo "$$unformatted"; exit 1; }
