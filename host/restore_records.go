@@ -278,7 +278,7 @@ func (w *restoration) writeRun(out sink.Sink, family, dir string, read func(*run
 // measureRun completes what is known of the files of a run.
 func (w *restoration) measureRun(ctx context.Context, e *finished) (err error) {
 	for i := range e.Pieces {
-		if e.Pieces[i], err = w.staging.measure(ctx, e.Pieces[i].Path); err != nil {
+		if e.Pieces[i], err = w.staging.measureMade(ctx, e.Pieces[i].Path); err != nil {
 			return err
 		}
 	}
