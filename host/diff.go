@@ -211,10 +211,13 @@ func familyRecords(ctx context.Context, v *rocks.View, name string) iter.Seq[rec
 	}
 }
 
-// blocks yields the blocks of a scan, each valid until the next.
+// blocks yields the blocks of a scan, each valid until the next. Only what does not
+// fit into one makes it longer, and only as long as more of that kind comes.
 func blocks(ctx context.Context, scan *rocks.Scan) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		block := make([]byte, blockSize)
+		usual := make([]byte, blockSize)
+		var long []byte
+		block := usual
 		for {
 			if err := ctx.Err(); err != nil {
 				yield(nil, err)
@@ -223,7 +226,10 @@ func blocks(ctx context.Context, scan *rocks.Scan) iter.Seq2[[]byte, error] {
 			n, _, err := scan.Next(block)
 			switch {
 			case errors.Is(err, abi.EBUF):
-				block = make([]byte, scan.Need())
+				if cap(long) < scan.Need() {
+					long = make([]byte, scan.Need())
+				}
+				block = long[:scan.Need()]
 				continue
 			case err != nil:
 				yield(nil, err)
@@ -231,6 +237,10 @@ func blocks(ctx context.Context, scan *rocks.Scan) iter.Seq2[[]byte, error] {
 			case n == 0 || !yield(block[:n], nil):
 				return
 			}
+			if n <= len(usual) {
+				long = nil
+			}
+			block = usual
 		}
 	}
 }

@@ -73,7 +73,7 @@ func (d *frameReader) frame(head []byte, offset int64) ([]byte, FrameInfo, error
 }
 
 func (d *frameReader) unpack(h frameHeader) (packed []byte, err error) {
-	if d.payload, err = readFull(d.src, reuse(d.payload), int(h.stored)); err != nil {
+	if d.payload, err = readFull(d.src, reuse(d.payload, DefaultFrameBytes), int(h.stored)); err != nil {
 		return nil, err
 	}
 	if crc(d.payload) != h.sum {
@@ -88,7 +88,7 @@ func (d *frameReader) unpack(h frameHeader) (packed []byte, err error) {
 			return nil, fmt.Errorf("start zstd: %w", err)
 		}
 	}
-	d.packed = slices.Grow(reuse(d.packed), int(h.raw))
+	d.packed = slices.Grow(reuse(d.packed, DefaultFrameBytes), int(h.raw))
 	packed, err = d.decoder.DecodeAll(d.payload, d.packed[:0:h.raw])
 	if err != nil {
 		return nil, corrupt("zstd: %w", err)

@@ -1,11 +1,11 @@
 package canonical
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/rocksnap/rocksnap/abi"
 )
 
@@ -29,21 +29,21 @@ func (o Options) check() error {
 	return nil
 }
 
-// Writer writes one file. It is not safe for concurrent use. Its memory is a few
-// frames, or the longest record when that is more, and the index.
+// Writer writes one file. It is not safe for concurrent use. Its memory is two
+// frames and the window of the compression, or the longest record when that is more,
+// and the index.
 type Writer struct {
-	dst     io.Writer
-	offset  int64 // bytes written
-	target  int
-	encoder *zstd.Encoder // nil for no compression
+	dst    io.Writer
+	offset int64 // bytes written
+	target int
+	zstd   bool
 
 	order  order
 	sum    Sum
 	frames []FrameInfo
 
 	frame   FrameInfo // being filled
-	packed  []byte    // its records
-	stored  []byte    // its payload
+	*press            // its records and its payload; nil once the file is closed
 	failure error
 }
 
@@ -57,19 +57,8 @@ func NewWriter(w io.Writer, h Header, o Options) (*Writer, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("write header: %w", err)
 	}
-	out := &Writer{dst: w, target: o.FrameBytes, order: newOrder(h)}
-	if o.FrameBytes == 0 {
-		out.target = DefaultFrameBytes
-	}
-	if o.Codec == abi.CodecZstd {
-		var err error
-		// The frame has a checksum of its own. One encoder is what one caller can use.
-		out.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-		if err != nil {
-			return nil, fmt.Errorf("start zstd: %w", err)
-		}
-	}
+	out := &Writer{dst: w, target: cmp.Or(o.FrameBytes, DefaultFrameBytes), zstd: o.Codec == abi.CodecZstd, order: newOrder(h)}
+	out.press = presses.Get().(*press)
 	if err := out.write(appendHeader(nil, h)); err != nil {
 		return nil, err
 	}
@@ -99,13 +88,16 @@ func (w *Writer) add(r record) error {
 		return fmt.Errorf("write record %d: %w: %w", w.sum.Records, abi.EINVAL, err)
 	}
 	if w.ends(len(r.packed), group) {
-		if err := w.flush(); err != nil {
+		if err := w.flush(w.packed); err != nil {
 			return err
 		}
 	}
 	w.sum.addRecord(r)
 	w.frame.add(r, group)
-	w.packed = append(w.packed, r.packed...)
+	if len(r.packed) > w.target { // it is alone in its frame, and as long as it likes
+		return w.flush(r.packed)
+	}
+	w.press.add(r.packed, w.target)
 	return nil
 }
 
@@ -119,13 +111,12 @@ func (w *Writer) ends(length int, group uint32) bool {
 	return len(w.packed)+length > w.target || group != w.frame.LastGroup && len(w.packed) > w.target/2
 }
 
-// flush writes the frame.
-func (w *Writer) flush() error {
-	payload, codec := w.packed, abi.CodecNone
-	if w.encoder != nil {
-		w.stored = w.encoder.EncodeAll(w.packed, w.stored[:0])
-		if len(w.stored) < len(w.packed) {
-			payload, codec = w.stored, abi.CodecZstd
+// flush writes the frame, which has these records.
+func (w *Writer) flush(packed []byte) error {
+	payload, codec := packed, abi.CodecNone
+	if w.zstd {
+		if stored := w.compress(packed); len(stored) < len(packed) {
+			payload, codec = stored, abi.CodecZstd
 		}
 	}
 	w.frame.Offset, w.frame.Stored = w.offset, uint32(len(payload))
@@ -138,16 +129,8 @@ func (w *Writer) flush() error {
 	}
 	w.frames = append(w.frames, w.frame)
 	w.frame = FrameInfo{}
-	w.packed, w.stored = reuse(w.packed), reuse(w.stored)
+	w.reset(w.target)
 	return nil
-}
-
-// reuse empties a buffer, and lets one go that a single long record has grown.
-func reuse(b []byte) []byte {
-	if cap(b) > 2*MaxFrameBytes {
-		return nil
-	}
-	return b[:0]
 }
 
 func (w *Writer) write(b []byte) error {
@@ -163,7 +146,7 @@ func (w *Writer) write(b []byte) error {
 // the underlying writer. Closing twice fails with [fs.ErrClosed].
 func (w *Writer) Close() (Totals, error) {
 	if w.failure == nil && w.frame.Records > 0 {
-		w.failure = w.flush()
+		w.failure = w.flush(w.packed)
 	}
 	if w.failure == nil {
 		w.failure = w.write(appendFooter(nil, w.offset, w.sum, w.frames))
@@ -171,6 +154,8 @@ func (w *Writer) Close() (Totals, error) {
 	if w.failure != nil {
 		return Totals{}, w.failure
 	}
+	presses.Put(w.press)
+	w.press = nil
 	w.failure = fmt.Errorf("write canonical file: %w", fs.ErrClosed)
 	return totalsOf(w.sum, w.frames), nil
 }

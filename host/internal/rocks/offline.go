@@ -140,11 +140,14 @@ func (o *Offline) read() (*instance, error) {
 
 // readerTables bounds the number of tables that a reader keeps open, so that
 // memory does not grow with the database.
-const readerTables = 512
+const readerTables = 128
 
 // openReader opens a database for reading only. RocksDB then writes no file, not
 // even its own log.
 func openReader(database *grocksdb.Options, path string, names []string, families []*grocksdb.Options) (*grocksdb.DB, []*grocksdb.ColumnFamilyHandle, error) {
 	database.SetMaxOpenFiles(readerTables)
+	for _, f := range families {
+		readLightly(f)
+	}
 	return grocksdb.OpenDbForReadOnlyColumnFamilies(database, path, names, families, false)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/linxGnu/grocksdb"
 )
 
-// cacheBytes is the size of the block cache, which is no stored option. Scans do
-// not fill it.
+// cacheBytes is the size of the block cache, which is no stored option. Scans leave
+// nothing but indexes in it.
 const cacheBytes = 8 << 20
 
 // settings are the stored options of a database. The C memory behind all of them
@@ -79,6 +79,12 @@ func checkSettings(dir string) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrForeign, err)
+}
+
+// readLightly has a column family that is opened for reading only take no more memory
+// when it has more tables.
+func readLightly(family *grocksdb.Options) {
+	C.rs_read_lightly((*C.rocksdb_options_t)(pointer(family)))
 }
 
 func sameDir(a, b string) bool {

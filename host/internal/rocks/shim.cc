@@ -12,6 +12,7 @@
 #include "rocksdb/db.h"
 #include "rocksdb/metadata.h"
 #include "rocksdb/sst_file_writer.h"
+#include "rocksdb/table.h"
 #include "rocksdb/utilities/options_util.h"
 #include "rocksdb/version.h"
 #include "rocksdb/wide_columns.h"
@@ -104,6 +105,16 @@ char* rs_check_options(const char* dir, char** wal_dir) {
 
 // rs_recover_to_tables makes an open leave no WAL that is still needed.
 void rs_recover_to_tables(rocksdb_options_t* database) { database->rep.avoid_flush_during_recovery = false; }
+
+// rs_read_lightly keeps the indexes of tables in the block cache, which is bounded,
+// and leaves the filters alone: scans have no use for them.
+void rs_read_lightly(rocksdb_options_t* family) {
+  auto* table = family->rep.table_factory->GetOptions<BlockBasedTableOptions>();
+  if (table == nullptr || table->no_block_cache) return;
+  table->cache_index_and_filter_blocks = true;
+  table->pin_l0_filter_and_index_blocks_in_cache = false;
+  table->filter_policy = nullptr;
+}
 
 rs_family* rs_default_family(rocksdb_t* db) { return reinterpret_cast<rs_family*>(root(db)->DefaultColumnFamily()); }
 
@@ -213,7 +224,7 @@ rs_scan* rs_scan_open(rocksdb_t* db, rs_family* family, rs_snapshot* snapshot,
   options.fill_cache = false;
   options.verify_checksums = true;
   options.total_order_seek = true;
-  options.readahead_size = 2 << 20;
+  options.readahead_size = 1 << 20;
   if (has_upper) {
     if (upper_len > 0) scan->upper_bytes.assign(upper, upper_len);
     scan->upper = scan->upper_bytes;
