@@ -53,7 +53,7 @@ func (p *press) reset(target int) {
 }
 
 func reuse(b []byte, target int) []byte {
-	if cap(b) > 2*max(len(b), target) {
+	if cap(b) > 4*max(len(b), target) {
 		return nil
 	}
 	return b[:0]

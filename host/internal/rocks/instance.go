@@ -140,6 +140,26 @@ func (in *instance) live(f family) []boundedFile {
 	return files
 }
 
+// size returns about how many bytes of tables hold a range of keys.
+func (in *instance) size(f family, lower, upper []byte) int64 {
+	low, lowLen := chars(lower)
+	high, highLen := chars(upper)
+	return int64(C.rs_size(in.native(), f.native, low, lowLen, high, highLen))
+}
+
+// first returns the first key that is not below another, or that one when it is not
+// known soon.
+func (in *instance) first(f family, lower []byte) []byte {
+	low, lowLen := chars(lower)
+	var length C.size_t
+	key := C.rs_first(in.native(), f.native, low, lowLen, &length)
+	if key == nil {
+		return lower
+	}
+	defer C.free(unsafe.Pointer(key))
+	return C.GoBytes(unsafe.Pointer(key), C.int(length))
+}
+
 // empty reports whether neither a live file nor a memtable holds an entry.
 func (in *instance) empty() bool {
 	for _, f := range in.families {

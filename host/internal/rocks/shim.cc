@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -160,6 +161,29 @@ void rs_live_free(rs_file* files, size_t count) {
     free(files[i].largest);
   }
   free(files);
+}
+
+// rs_size returns about how many bytes of tables hold a range; 0 when it cannot tell.
+uint64_t rs_size(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
+                 const char* upper, size_t upper_len) {
+  const Range range(Slice(lower, lower_len), Slice(upper, upper_len));
+  uint64_t size = 0;
+  const Status s = root(db)->GetApproximateSizes(SizeApproximationOptions(), family_of(family), &range, 1, &size);
+  return s.ok() ? size : 0;
+}
+
+// rs_first returns the first key that is not below another, or NULL when it is far to
+// seek for more deleted ones. It belongs to the caller.
+char* rs_first(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len, size_t* len) {
+  ReadOptions options;
+  options.fill_cache = false;
+  options.total_order_seek = true;
+  options.max_skippable_internal_keys = 1000;
+  const std::unique_ptr<Iterator> it(root(db)->NewIterator(options, family_of(family)));
+  it->Seek(Slice(lower, lower_len));
+  if (!it->Valid()) return nullptr;
+  *len = it->key().size();
+  return copy(it->key().ToString());
 }
 
 char* rs_flush(rocksdb_t* db, rs_family* family) { return message(root(db)->Flush(FlushOptions(), family_of(family))); }

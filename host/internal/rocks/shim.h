@@ -54,6 +54,9 @@ const char* rs_comparator(rs_family* family);
 char* rs_property(rocksdb_t* db, rs_family* family, const char* name);
 size_t rs_live(rocksdb_t* db, rs_family* family, rs_file** files);
 void rs_live_free(rs_file* files, size_t count);
+uint64_t rs_size(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
+                 const char* upper, size_t upper_len);
+char* rs_first(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len, size_t* len);
 
 char* rs_flush(rocksdb_t* db, rs_family* family);
 char* rs_compact(rocksdb_t* db, rs_family* family);
