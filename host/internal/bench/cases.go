@@ -12,7 +12,7 @@ const ours = "rocksnap"
 
 // Cases lists all cases, in the order of the report.
 func Cases() []Case {
-	return slices.Concat(fileCases(), recordCases(), bucketCases(), taxCases(), scaleCases(), memoryCases())
+	return slices.Concat(fileCases(), recordCases(), bucketCases(), taxCases(), []Case{uploadCase}, scaleCases(), memoryCases())
 }
 
 // Choose returns the cases with the given names, and all for none.

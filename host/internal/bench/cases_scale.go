@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/rocksnap/rocksnap/host"
+	"github.com/rocksnap/rocksnap/host/blob/dir"
+	"github.com/rocksnap/rocksnap/host/internal/catalogtest"
 )
 
 func scaleCases() []Case {
@@ -22,6 +24,16 @@ func scaleCases() []Case {
 			Name: "manifest-100000", About: "the first incremental snapshot of 100,000 SSTs; bytes are those of its manifest in the store",
 			Contenders: firstOfMany,
 			Bars:       []Bar{{Size: 10e6}},
+		},
+		{
+			Name: "list-10000", About: "the list of 10,000 snapshots in a directory",
+			Contenders: listed,
+			Bars:       []Bar{{Slack: time.Second}},
+		},
+		{
+			Name: "prune-plan-10000", About: "what prune would do with 10,000 snapshots in a directory of which it keeps 24 by the hour and 30 by the day",
+			Contenders: prunePlanned,
+			Bars:       []Bar{{Slack: 2 * time.Second}},
 		},
 	}
 }
@@ -87,4 +99,63 @@ func (s *site) entryBytes() (most int64, err error) {
 		most = max(most, info.Size())
 	}
 	return most, nil
+}
+
+// history makes a site with a catalog of many snapshots, of 40 files each.
+func (g *Ground) history(ctx context.Context) (*site, error) {
+	s, err := g.site(filepath.Join(g.Dir, "no-database"), "incremental")
+	if err == nil {
+		err = s.configure("incremental", "[retention]\nkeep_hourly = 24\nkeep_daily = 30")
+	}
+	if err != nil {
+		return nil, err
+	}
+	store, err := dir.Create(s.repository())
+	if err != nil {
+		return nil, err
+	}
+	return s, catalogtest.Fill(ctx, store, databaseName, catalogtest.Shape{Snapshots: g.History, Files: 40, New: 1})
+}
+
+func listed(ctx context.Context, g *Ground) ([]Contender, error) {
+	s, err := g.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run := func(ctx context.Context) (Measure, error) {
+		return s.look(ctx, func(r *host.Repository) error {
+			list, err := r.List(ctx)
+			if err == nil && len(list) != g.History {
+				err = fmt.Errorf("list has %d snapshots of %d", len(list), g.History)
+			}
+			return err
+		})
+	}
+	return []Contender{g.fair(ours, Contender{Run: run}, s.repository())}, nil
+}
+
+func prunePlanned(ctx context.Context, g *Ground) ([]Contender, error) {
+	s, err := g.history(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run := func(ctx context.Context) (Measure, error) {
+		return s.look(ctx, func(r *host.Repository) error {
+			plan, err := r.Prune(ctx, host.PruneOptions{DryRun: true})
+			if err == nil && len(plan.Verdicts) != g.History {
+				err = fmt.Errorf("prune judges %d snapshots of %d", len(plan.Verdicts), g.History)
+			}
+			return err
+		})
+	}
+	return []Contender{g.fair(ours, Contender{Run: run}, s.repository())}, nil
+}
+
+// look measures something that is asked of the repository.
+func (s *site) look(ctx context.Context, ask func(*host.Repository) error) (Measure, error) {
+	r, err := host.OpenRepository(ctx, s.cfg)
+	if err != nil {
+		return Measure{}, err
+	}
+	return timed(0, func() error { return ask(r) })
 }

@@ -14,15 +14,20 @@ import (
 
 // site is a database with a repository and a configuration, of one contender.
 type site struct {
-	ground  *Ground
-	db      string
-	folder  string
-	url     string
-	cfg     *config.Config
-	host    *host.Host   // nil while it is closed
-	wipe    func() error // removes the repository
-	options []host.Option
+	ground *Ground
+	db     string
+	folder string
+	url    string
+	cfg    *config.Config
+	host   *host.Host   // nil while it is closed
+	wipe   func() error // removes the repository
+
+	snapshots string // lines of [snapshot]; "" for none
+	options   []host.Option
 }
+
+// databaseName is that within every repository.
+const databaseName = "bench"
 
 // grants are what the built-in strategies need.
 var grants = map[string]string{
@@ -47,12 +52,12 @@ func (g *Ground) site(db, strategy string, options ...host.Option) (*site, error
 // configure writes the configuration, with more lines, and loads it.
 func (s *site) configure(strategy string, lines ...string) error {
 	var text strings.Builder
-	fmt.Fprintf(&text, "version = 1\n[database]\npath = %q\n[snapshot]\nstrategy = %q\n", s.db, strategy)
+	fmt.Fprintf(&text, "version = 1\n[database]\npath = %q\n[snapshot]\nstrategy = %q\n%s\n", s.db, strategy, s.snapshots)
 	for name, grant := range grants {
 		module := filepath.Join(s.ground.Plugins, name+".wasm")
 		fmt.Fprintf(&text, "[strategies.%s]\nmodule = %q\nallow_unpinned = true\nallow = [%s]\n", name, module, grant)
 	}
-	fmt.Fprintf(&text, "[repository]\nname = \"bench\"\nurl = %q\n%s\n", s.url, strings.Join(lines, "\n"))
+	fmt.Fprintf(&text, "[repository]\nname = %q\nurl = %q\n%s\n", databaseName, s.url, strings.Join(lines, "\n"))
 	file := filepath.Join(s.folder, "rocksnap.toml")
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		return err
@@ -96,16 +101,21 @@ func (s *site) close() error {
 
 // snapshot measures a snapshot by an open host, which it then closes.
 func (s *site) snapshot(ctx context.Context) (Measure, error) {
+	m, err := s.take(ctx)
+	return m, errors.Join(err, s.close())
+}
+
+// take measures a snapshot by an open host.
+func (s *site) take(ctx context.Context) (Measure, error) {
 	var made *host.Manifest
 	m, err := timed(0, func() (err error) {
 		made, err = s.host.Snapshot(ctx, host.SnapshotOptions{})
 		return err
 	})
-	if err != nil {
-		return m, errors.Join(err, s.close())
+	if err == nil {
+		m.Bytes = made.BytesNew
 	}
-	m.Bytes = made.BytesNew
-	return m, s.close()
+	return m, err
 }
 
 // full takes each snapshot into an empty repository.
