@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -263,16 +264,30 @@ func pack(document any) ([]byte, error) {
 	return z.EncodeAll(text, nil), nil
 }
 
-// unpack is the reverse of pack. It decodes as a stream, so that the memory it
-// takes follows what is there and not what a frame claims.
+// unpack is the reverse of pack.
 func unpack(body []byte, document any) error {
-	z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody))
-	if err != nil {
+	return unpackStream(body, func(r io.Reader) error { return decodeJSON(r, document) })
+}
+
+// decoders are those that are at rest: to make one costs more than to decode with it.
+// None has a goroutine of its own.
+var decoders sync.Pool
+
+// unpackStream decodes as a stream, so that the memory it takes follows what is there
+// and not what a frame claims.
+func unpackStream(body []byte, read func(io.Reader) error) error {
+	z, ok := decoders.Get().(*zstd.Decoder)
+	if !ok {
+		var err error
+		if z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody)); err != nil {
+			return err
+		}
+	}
+	defer decoders.Put(z)
+	if err := z.Reset(bytes.NewReader(body)); err != nil {
 		return err
 	}
-	defer z.Close()
-	return decodeJSON(io.LimitReader(z, maxBody), document)
+	return read(io.LimitReader(z, maxBody))
 }
 
 // encodeHead encodes the document of an entry as its head.

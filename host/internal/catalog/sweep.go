@@ -192,7 +192,11 @@ func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
 	for _, p := range places {
 		times[p.slot] = p.at
 	}
-	for r := range c.readAll(ctx, places, c.readWhole) {
+	read := c.readWhole
+	if s.dry {
+		read = c.readReferences
+	}
+	for r := range c.readAll(ctx, places, read) {
 		removal, removed := s.removed[c].find(r.slot)
 		switch {
 		case !removed:
