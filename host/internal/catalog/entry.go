@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -264,30 +263,22 @@ func pack(document any) ([]byte, error) {
 	return z.EncodeAll(text, nil), nil
 }
 
-// unpack is the reverse of pack.
+// unpack is the reverse of pack. It decodes as a stream, so that the memory it
+// takes follows what is there and not what a frame claims.
 func unpack(body []byte, document any) error {
-	return unpackStream(body, func(r io.Reader) error { return decodeJSON(r, document) })
-}
-
-// decoders are those that are at rest: to make one costs more than to decode with it.
-// None has a goroutine of its own.
-var decoders sync.Pool
-
-// unpackStream decodes as a stream, so that the memory it takes follows what is there
-// and not what a frame claims.
-func unpackStream(body []byte, read func(io.Reader) error) error {
-	z, ok := decoders.Get().(*zstd.Decoder)
-	if !ok {
-		var err error
-		if z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody)); err != nil {
-			return err
-		}
+	z, err := newUnpacker()
+	if err != nil {
+		return err
 	}
-	defer decoders.Put(z)
+	defer z.Close()
 	if err := z.Reset(bytes.NewReader(body)); err != nil {
 		return err
 	}
-	return read(io.LimitReader(z, maxBody))
+	return decodeJSON(io.LimitReader(z, maxBody), document)
+}
+
+func newUnpacker() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody))
 }
 
 // encodeHead encodes the document of an entry as its head.

@@ -6,21 +6,29 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
 )
 
-// readReferences reads of an entry its head, and of the files only the names of
-// their objects, for a plan: what it does not look at is nine tenths of the work. The
-// digests are checked all the same. A run that deletes reads entries whole.
-func (c *Catalog) readReferences(ctx context.Context, p place) (*entry, error) {
-	data, err := readObject(ctx, c.store, p.name, headerSize+maxHead+maxBody)
+// references reads of entries their heads, and of the files only the names of their
+// objects, for a plan: what it does not look at is nine tenths of the work. Digests are
+// checked all the same. A run that deletes reads entries whole.
+type references struct {
+	catalog   *Catalog
+	unpackers sync.Pool // of *zstd.Decoder: to make one costs more than to use it
+}
+
+func (r *references) read(ctx context.Context, p place) (*entry, error) {
+	data, err := readObject(ctx, r.catalog.store, p.name, headerSize+maxHead+maxBody)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", p.name, err)
 	}
-	e, err := decodeReferences(data)
-	return c.settle(p, e, err)
+	e, err := r.decode(data)
+	return r.catalog.settle(p, e, err)
 }
 
-func decodeReferences(data []byte) (*entry, error) {
+func (r *references) decode(data []byte) (*entry, error) {
 	e, err := decodeHead(data, int64(len(data)))
 	if err != nil {
 		return nil, err
@@ -29,13 +37,26 @@ func decodeReferences(data []byte) (*entry, error) {
 	if err != nil || e.manifest == nil {
 		return e, err
 	}
-	err = unpackStream(body, func(r io.Reader) error {
-		var text bytes.Buffer
-		_, err := text.ReadFrom(r)
-		e.manifest.Contents = objectsIn(text.Bytes())
-		return err
-	})
+	text, err := r.unpack(body)
+	e.manifest.Contents = objectsIn(text)
 	return e, err
+}
+
+func (r *references) unpack(body []byte) ([]byte, error) {
+	z, ok := r.unpackers.Get().(*zstd.Decoder)
+	if !ok {
+		var err error
+		if z, err = newUnpacker(); err != nil {
+			return nil, err
+		}
+	}
+	defer r.unpackers.Put(z)
+	if err := z.Reset(bytes.NewReader(body)); err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	_, err := text.ReadFrom(io.LimitReader(z, maxBody))
+	return text.Bytes(), err
 }
 
 // objectsIn returns files with nothing but their objects, each object once. The text
