@@ -151,6 +151,7 @@ func (f *family) apply(e *edit) error {
 	if e.logNumber != nil {
 		f.LogNumber = max(f.LogNumber, *e.logNumber) // an older one is void
 	}
+	f.explain(e)
 	for _, b := range e.blobs {
 		if _, known := f.blobs[b.Number]; known {
 			return fmt.Errorf("%w: %s added twice", ErrCorrupt, b.Name())

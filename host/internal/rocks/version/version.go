@@ -96,6 +96,8 @@ type Table struct {
 	CreatedUnix  uint64 // seconds since 1970; 0 unknown
 
 	Fields []Field // what else the MANIFEST says of the table, as it stands there
+
+	Cause Cause // what wrote it, as far as the MANIFEST goes back; [Write] leaves it out
 }
 
 // Field is a custom field of a table (enum NewFileCustomTag in
@@ -117,6 +119,7 @@ type Blob struct {
 	GarbageBytes uint64 // bytes of those values
 	ChecksumFunc string // name of the function behind Checksum; "" none
 	Checksum     []byte // of the whole file, as that function encodes it
+	Cause        Cause  // as of a [Table]
 }
 
 // Name returns the name of the blob file.

@@ -24,8 +24,25 @@ func rewritten(t testing.TB, set *version.Set) []byte {
 	require.NoError(t, err)
 	require.EqualValues(t, manifest.Len(), again.ManifestBytes)
 	again.ManifestBytes, again.Tail = set.ManifestBytes, set.Tail
-	require.Equal(t, set, again)
+	require.Equal(t, withoutCauses(set), again)
 	return manifest.Bytes()
+}
+
+// withoutCauses leaves out what a MANIFEST that begins anew cannot tell.
+func withoutCauses(set *version.Set) *version.Set {
+	plain := *set
+	plain.Families = slices.Clone(set.Families)
+	for i := range plain.Families {
+		f := &plain.Families[i]
+		f.Tables, f.Blobs = slices.Clone(f.Tables), slices.Clone(f.Blobs)
+		for i := range f.Tables {
+			f.Tables[i].Cause = version.Cause{}
+		}
+		for i := range f.Blobs {
+			f.Blobs[i].Cause = version.Cause{}
+		}
+	}
+	return &plain
 }
 
 // What was written is what a real database said, and RocksDB opens it and finds
