@@ -102,7 +102,7 @@ func (c *capture) describe(set *version.Set) map[string]*catalog.File {
 			c.bounds = append(c.bounds, boundKeys(family.Name, t)...)
 		}
 		for _, b := range family.Blobs {
-			live[b.Name()] = &catalog.File{Family: family.Name, Number: b.Number, Level: -1}
+			live[b.Name()] = &catalog.File{Family: family.Name, Number: b.Number, Level: -1, Cause: b.Cause.String()}
 		}
 	}
 	return live
@@ -120,7 +120,7 @@ func tableEntry(family string, t version.Table) *catalog.File {
 	e := &catalog.File{
 		Family: family, Number: t.Number, Level: t.Level, Size: t.Size,
 		SmallestKey: t.Smallest.User, LargestKey: t.Largest.User,
-		SmallestSeq: t.SmallestSeq, LargestSeq: t.LargestSeq, OldestBlob: t.OldestBlob,
+		SmallestSeq: t.SmallestSeq, LargestSeq: t.LargestSeq, OldestBlob: t.OldestBlob, Cause: t.Cause.String(),
 	}
 	if t.UniqueID == [2]uint64{} {
 		return e // written by a RocksDB before 7.3: never recognised, always uploaded

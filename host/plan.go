@@ -1,10 +1,6 @@
 package host
 
-import (
-	"context"
-
-	"github.com/rocksnap/rocksnap/abi"
-)
+import "context"
 
 // Plan is what a snapshot would do.
 type Plan struct {
@@ -14,7 +10,8 @@ type Plan struct {
 	FilesReused int
 	BytesNew    int64 // an estimate where records are exported
 	BytesReused int64
-	ByCause     map[string]int64 // new bytes by what made them: flush, compaction, blob, wal, metadata, records
+	Causes      []Cause          // what made the new bytes, by column family; see [Explain]
+	ByCause     map[string]int64 // the same by their names
 	Contents    []File
 }
 
@@ -32,34 +29,15 @@ func (h *Host) Plan(ctx context.Context, o SnapshotOptions) (*Plan, error) {
 	}
 	p := &Plan{
 		Strategy: m.Strategy.Name, Kind: m.Kind, BytesNew: m.BytesNew, BytesReused: m.BytesReused,
-		ByCause: make(map[string]int64), Contents: m.Contents,
+		Causes: Explain(m), Contents: m.Contents,
 	}
+	p.ByCause = byCause(p.Causes)
 	for i := range m.Contents {
-		f := &m.Contents[i]
-		if f.Reused {
+		if m.Contents[i].Reused {
 			p.FilesReused++
-			continue
+		} else {
+			p.FilesNew++
 		}
-		p.FilesNew++
-		p.ByCause[cause(f)] += f.Size
 	}
 	return p, nil
-}
-
-// cause says what made a file that is new. RocksDB writes to level 0 when it
-// flushes and below it when it compacts.
-func cause(f *File) string {
-	switch {
-	case f.Kind == abi.KindTable && f.Level == 0:
-		return "flush"
-	case f.Kind == abi.KindTable:
-		return "compaction"
-	case f.Kind == abi.KindBlob:
-		return "blob"
-	case f.Kind == abi.KindWAL:
-		return "wal"
-	case f.Kind == abi.KindCanonical:
-		return "records"
-	}
-	return "metadata"
 }

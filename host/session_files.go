@@ -334,7 +334,7 @@ func (s *session) takeOver(ctx context.Context, f *capturedFile) (catalog.File, 
 		s.host.log.Warn("cannot reuse an object", "object", base.Object, "file", entry.Name, "problem", what, "error", err)
 		return entry, fmt.Errorf("reuse %s: object %s %s: %w", f.entry.Name, base.Object, what, abi.ENOENT)
 	}
-	entry.Scope, entry.Reused = abi.ScopeShared, true
+	entry.Scope, entry.Reused, entry.Cause = abi.ScopeShared, true, ""
 	refer(&entry, storedAs("", base, ""))
 	return entry, nil
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"maps"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -14,8 +12,11 @@ import (
 func (c *cli) planVerb() *cobra.Command {
 	var strategy string
 	cmd := verb("plan", "Tell what a snapshot would store, without taking it", `Runs a strategy without storing anything, and tells what a snapshot taken now
-would upload and reuse, and what made the new bytes: flush, compaction, blob,
-wal, metadata or records. Where records are exported, bytes are an estimate. The
+would upload and reuse, and what made the new bytes in each column family: a
+flush, a compaction from one level to another, an ingestion, a collection of blob
+garbage; or else wal, metadata or records. RocksDB's MANIFEST tells that of all
+files since the database was last opened for writing; of older ones that are new
+here, such as all in a first snapshot, only the level is known. Where records are exported, bytes are an estimate. The
 database is not changed: what a snapshot would flush counts as wal.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
@@ -52,12 +53,13 @@ type planDocument struct {
 	BytesNew    int64            `json:"bytes_new"`
 	BytesReused int64            `json:"bytes_reused"`
 	ByCause     map[string]int64 `json:"by_cause"` // new bytes
+	Causes      []host.Cause     `json:"causes"`   // the same by column family
 }
 
 func (c *cli) printPlan(p *host.Plan) error {
 	if c.json {
 		return c.print(planDocument{
-			"rocksnap.plan/1", p.Strategy, p.Kind, p.FilesNew, p.FilesReused, p.BytesNew, p.BytesReused, p.ByCause,
+			"rocksnap.plan/1", p.Strategy, p.Kind, p.FilesNew, p.FilesReused, p.BytesNew, p.BytesReused, p.ByCause, p.Causes,
 		})
 	}
 	t := c.table()
@@ -65,9 +67,21 @@ func (c *cli) printPlan(p *host.Plan) error {
 	t.row("kind", p.Kind)
 	t.row("new", count(p.FilesNew, "file")+", "+size(p.BytesNew))
 	t.row("reused", count(p.FilesReused, "file")+", "+size(p.BytesReused))
-	largest := func(a, b string) int { return cmp.Or(cmp.Compare(p.ByCause[b], p.ByCause[a]), cmp.Compare(a, b)) }
-	for _, cause := range slices.SortedFunc(maps.Keys(p.ByCause), largest) {
-		t.row("new by "+cause, size(p.ByCause[cause]))
+	if err := t.flush(); err != nil {
+		return err
+	}
+	return c.printCauses(p.Causes)
+}
+
+// printCauses tells what made new bytes.
+func (c *cli) printCauses(causes []host.Cause) error {
+	if len(causes) == 0 {
+		return nil
+	}
+	t := c.table()
+	t.row("NEW BY", "COLUMN FAMILY", "FILES", "SIZE")
+	for _, cause := range causes {
+		t.row(cause.Name, cmp.Or(plain(cause.Family), "-"), cause.Files, size(cause.Bytes))
 	}
 	return t.flush()
 }

@@ -18,6 +18,8 @@ import (
 type series struct {
 	every time.Duration // from the start of one to the start of the next
 	count int           // 0 for no end
+
+	explain bool // tell what made the new bytes
 }
 
 // snapshots takes one snapshot after the other and reloads the configuration
@@ -90,7 +92,7 @@ func (c *cli) repeat(ctx context.Context, h *host.Host, s series, o host.Snapsho
 			failed++
 			c.report(err)
 		default:
-			if err := c.printLine(m); err != nil {
+			if err := c.printLine(m, s.explain); err != nil {
 				return err
 			}
 		}
@@ -112,8 +114,8 @@ func partly(failed, n int) error {
 	return &host.Problem{Code: host.CodePartial, Err: fmt.Errorf("%d of %d snapshots failed", failed, n), Hint: "what failed is told above"}
 }
 
-// printLine prints a snapshot as one line.
-func (c *cli) printLine(m *host.Manifest) error {
+// printLine prints a snapshot as one line, and below it what made its new bytes.
+func (c *cli) printLine(m *host.Manifest, explain bool) error {
 	if c.json {
 		return c.printSnapshot(m, 0, "")
 	}
@@ -122,6 +124,9 @@ func (c *cli) printLine(m *host.Manifest) error {
 		size(m.BytesNew), size(m.BytesReused), m.TotalMs)
 	if err != nil {
 		return fmt.Errorf("print result: %w", err)
+	}
+	if explain {
+		return c.printCauses(host.Explain(m))
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ file's base name; together they have at most 1 MiB.
 
 What a snapshot that was broken off has stored is not sent again.
 
+With --explain it tells what made the new bytes, as 'rocksnap plan' does.
+
 With --savepoint it holds all that it needs by itself, and no later snapshot
 builds on it. It is in the repository under savepoints/, in a folder with its id,
 which 'rocksnap restore --from' restores wherever it was copied or moved. It is
@@ -53,9 +55,10 @@ refused or failed, 130 interrupted.`,
 				return err
 			}
 			if cmd.Flags().Changed("every") || cmd.Flags().Changed("count") {
+				f.series.explain = f.explain
 				return c.snapshots(cmd, strategy, f.series, o)
 			}
-			return c.snapshot(cmd, strategy, o)
+			return c.snapshot(cmd, strategy, f.explain, o)
 		})
 	f.register(cmd.Flags())
 	c.completeStrategies(cmd)
@@ -77,7 +80,7 @@ func readSmall(path string, limit int) ([]byte, error) {
 	return content, err
 }
 
-func (c *cli) snapshot(cmd *cobra.Command, strategy string, o host.SnapshotOptions) error {
+func (c *cli) snapshot(cmd *cobra.Command, strategy string, explain bool, o host.SnapshotOptions) error {
 	cfg, err := c.loadFor(cmd, strategy)
 	if err != nil {
 		return err
@@ -94,7 +97,10 @@ func (c *cli) snapshot(cmd *cobra.Command, strategy string, o host.SnapshotOptio
 	if err != nil {
 		return err
 	}
-	return c.printSnapshot(m, resumed.bytes.Load(), folderOf(cfg, m))
+	if err := c.printSnapshot(m, resumed.bytes.Load(), folderOf(cfg, m)); err != nil || !explain || c.json {
+		return err
+	}
+	return c.printCauses(host.Explain(m))
 }
 
 // folderOf returns the URL of a savepoint's folder; "" for any other snapshot.
@@ -150,6 +156,7 @@ type snapshotDocument struct {
 	PrepareMs   float64           `json:"prepare_ms"`
 	TotalMs     float64           `json:"total_ms"`
 	Epoch       uint64            `json:"epoch"`
+	Causes      []host.Cause      `json:"causes"` // what made the new bytes
 	Labels      map[string]string `json:"labels"`
 
 	FallbackFor    string `json:"fallback_for,omitempty"`
@@ -162,7 +169,7 @@ func (c *cli) printSnapshot(m *host.Manifest, resumed int64, folder string) erro
 	if c.json {
 		return c.print(snapshotDocument{
 			"rocksnap.snapshot/1", m.ID, m.Strategy.Name, m.Kind, m.Files, m.BytesFull, m.BytesNew, m.BytesReused,
-			resumed, m.Savepoint, folder, m.PrepareMs, m.TotalMs, m.Epoch, filled(m.Labels),
+			resumed, m.Savepoint, folder, m.PrepareMs, m.TotalMs, m.Epoch, host.Explain(m), filled(m.Labels),
 			m.Strategy.FallbackFor, m.Strategy.FallbackReason, m.Group,
 		})
 	}

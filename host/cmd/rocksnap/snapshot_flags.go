@@ -17,6 +17,7 @@ type snapshotFlags struct {
 	strategy                     string
 	labels, meta                 []string
 	savepoint, canonical, native bool
+	explain                      bool
 	group                        string
 	series                       series
 }
@@ -28,6 +29,7 @@ func (f *snapshotFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.savepoint, "savepoint", false, "keep it until it is removed by its id; it shares nothing with others")
 	flags.BoolVar(&f.canonical, "canonical", false, "with --savepoint, records that any engine can load")
 	flags.BoolVar(&f.native, "native", false, "with --savepoint, RocksDB's own files")
+	flags.BoolVar(&f.explain, "explain", false, "tell what made the new bytes: flush, compaction, ingest, blob GC; --json always does")
 	flags.StringVar(&f.group, "group", "", "take part in the group snapshot `ID`, and wait for the other members")
 	flags.DurationVar(&f.series.every, "every", 0, "stay, and take one each `DURATION`, as in 10m")
 	flags.IntVar(&f.series.count, "count", 0, "with --every, how many; 0 for no end")

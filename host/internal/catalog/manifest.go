@@ -133,6 +133,7 @@ type File struct {
 	SmallestSeq uint64 `json:"smallest_seq,omitempty"`
 	LargestSeq  uint64 `json:"largest_seq,omitempty"`
 	OldestBlob  uint64 `json:"oldest_blob,omitempty"`
+	Cause       string `json:"cause,omitempty"` // what wrote it, as in "flush", of a file that is new; "" unknown
 
 	Records    uint64 `json:"records,omitempty"`     // canonical only
 	FirstGroup uint32 `json:"first_group,omitempty"` // canonical only

@@ -22,7 +22,7 @@ const (
 	BlobGC            // a compaction that moved values out of blob files full of garbage
 )
 
-// String returns the cause in words, as in "compaction L0->L6".
+// String returns the cause in words, as in "compaction L0->L6"; "" for the unknown.
 func (c Cause) String() string {
 	switch c.By {
 	case Flush:
@@ -34,7 +34,7 @@ func (c Cause) String() string {
 	case BlobGC:
 		return "blob GC"
 	}
-	return "unknown"
+	return ""
 }
 
 // explain sets the causes of the files that an edit adds. It has to come before the
