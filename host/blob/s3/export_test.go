@@ -13,3 +13,6 @@ func (s *Store) Hurry() { s.pause = time.Millisecond }
 
 // Private says whether bodies go unsigned to an endpoint.
 var Private = private
+
+// ChunkSize is how much of an object is asked for at once.
+const ChunkSize = chunkSize

@@ -16,8 +16,9 @@ import (
 type memory struct {
 	budget int64
 	free   *semaphore.Weighted
-	unit   int64     // bytes of a usual buffer
-	units  sync.Pool // of *buffer
+	reads  *semaphore.Weighted // of the share of the readers
+	unit   int64               // bytes of a usual buffer
+	units  sync.Pool           // of *buffer
 }
 
 // buffer holds the bytes of a part or a chunk.
@@ -25,11 +26,12 @@ type buffer struct {
 	data  []byte
 	space []byte
 	cost  int64 // of the budget; 0 for one that is not lent
+	read  bool  // it is for a chunk, and counts in the share of the readers too
 }
 
 func newMemory(budget, unit int64) *memory {
 	budget = max(budget, unit)
-	return &memory{budget: budget, free: semaphore.NewWeighted(budget), unit: unit}
+	return &memory{budget: budget, free: semaphore.NewWeighted(budget), reads: semaphore.NewWeighted(max(budget/readShare, chunkSize)), unit: unit}
 }
 
 // take waits for a buffer of some size. One that is larger than the whole budget
@@ -45,13 +47,39 @@ func (m *memory) take(ctx context.Context, size int64) (*buffer, error) {
 	return &buffer{space: make([]byte, size), cost: cost}, nil
 }
 
-// try returns a usual buffer, or nil where the budget is used up.
-func (m *memory) try() *buffer {
-	if !m.free.TryAcquire(m.unit) {
+// chunkSize is how many bytes of an object are asked for with one request. Smaller ones
+// would have more of the time go to waiting for the first byte; of larger ones there
+// would be too few.
+const chunkSize = 4 << 20
+
+// readShare is the part of the budget that readers use. What is sent has to be held
+// until it has arrived, and what comes only until it is read.
+const readShare = 4
+
+// tryChunk returns a buffer for a chunk, or nil where the budget, or the share of the
+// readers, is used up.
+func (m *memory) tryChunk() *buffer {
+	if !m.reads.TryAcquire(chunkSize) {
 		return nil
 	}
-	return m.pooled()
+	if !m.free.TryAcquire(chunkSize) {
+		m.reads.Release(chunkSize)
+		return nil
+	}
+	if b, ok := chunks.Get().(*buffer); ok {
+		return b
+	}
+	return &buffer{space: make([]byte, chunkSize), cost: chunkSize, read: true}
 }
+
+// The buffers of readers, of whatever store.
+var (
+	chunks     sync.Pool // of *buffer
+	headChunks = sync.Pool{New: func() any { return &buffer{space: make([]byte, headSize)} }}
+)
+
+// headChunk returns a buffer of 1 MiB, which every reader has beside the budget.
+func headChunk() *buffer { return headChunks.Get().(*buffer) }
 
 func (m *memory) pooled() *buffer {
 	if b, ok := m.units.Get().(*buffer); ok {
@@ -62,11 +90,16 @@ func (m *memory) pooled() *buffer {
 
 // give takes a buffer back.
 func (m *memory) give(b *buffer) {
-	if b.cost == 0 {
-		return
+	if b.cost > 0 {
+		m.free.Release(b.cost)
 	}
-	m.free.Release(b.cost)
-	if int64(len(b.space)) == m.unit {
+	switch size := int64(len(b.space)); {
+	case b.read:
+		m.reads.Release(b.cost)
+		chunks.Put(b)
+	case b.cost == 0 && size == headSize:
+		headChunks.Put(b)
+	case b.cost > 0 && size == m.unit:
 		m.units.Put(b)
 	}
 }

@@ -145,7 +145,8 @@ func (r *reader) learn(c *chunk, out *s3.GetObjectOutput) error {
 	if c.buf == nil {
 		r.etag, r.size = out.ETag, size
 		c.want = max(min(c.want, r.size-c.at), 0)
-		c.buf = &buffer{data: make([]byte, c.want)}
+		c.buf = headChunk()
+		c.buf.data = c.buf.space[:c.want]
 	}
 	return nil
 }
@@ -195,12 +196,12 @@ func (r *reader) step() error {
 // askAhead asks for chunks as far as the budget goes, but for one in any case.
 func (r *reader) askAhead() {
 	for len(r.ahead) < readAhead && r.next < r.end && r.ctx.Err() == nil {
-		buf := r.s.memory.try()
+		buf := r.s.memory.tryChunk()
 		if buf == nil && len(r.ahead) > 0 {
 			return
 		}
 		if buf == nil {
-			buf = &buffer{space: make([]byte, headSize)}
+			buf = headChunk()
 		}
 		want := min(int64(len(buf.space)), r.end-r.next)
 		buf.data = buf.space[:want]

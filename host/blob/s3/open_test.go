@@ -9,13 +9,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/host/blob/s3"
 )
 
 // TestReadsAreFew: a small object takes one request, a large one a few, which run
 // at the same time.
 func TestReadsAreFew(t *testing.T) {
 	s, p, _ := behind(t)
-	small, large := random(1, 1<<20), random(2, 1<<20+3*partSize)
+	small, large := random(1, 1<<20), random(2, 1<<20+3*s3.ChunkSize)
 	require.NoError(t, put(t.Context(), s, "small", small))
 	require.NoError(t, put(t.Context(), s, "large", large))
 	p.do(func(string) fault { return pass })
@@ -27,6 +29,23 @@ func TestReadsAreFew(t *testing.T) {
 	require.NoError(t, err)
 	defer r.Close()
 	require.Equal(t, "bytes=3-102", p.seen[5].header.Get("Range"))
+}
+
+// TestReadersGiveBack the memory that they had, wherever they end.
+func TestReadersGiveBack(t *testing.T) {
+	s, p, _ := behind(t)
+	large := random(2, 1<<20+3*s3.ChunkSize)
+	require.NoError(t, put(t.Context(), s, "large", large))
+	for range 20 {
+		r, err := s.Open(t.Context(), "large", 0, -1)
+		require.NoError(t, err)
+		_, err = io.CopyN(io.Discard, r, 3<<20)
+		require.NoError(t, err)
+		require.NoError(t, r.Close())
+	}
+	p.do(func(string) fault { return pass })
+	requireBytes(t, large, get(t, s, "large"))
+	require.Equal(t, 4, p.count("get"), "a reader without memory asks for 1 MiB at a time")
 }
 
 func requireBytes(t *testing.T, want, got string) {
