@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -248,12 +249,11 @@ func TestDeltaKeepsWritersOut(t *testing.T) {
 	snapshot(t, cfg, "native-full")
 	goForth(t, path)
 	aside := path + "-aside"
-	moved := false
+	var moved atomic.Bool
 	r, err := host.OpenRepository(t.Context(), cfg, host.WithStore(blob.Observe(store(t, cfg), func(op blob.Op) {
-		if !isObject(op.Verb, op.Name) || moved {
+		if !isObject(op.Verb, op.Name) || moved.Swap(true) {
 			return
 		}
-		moved = true
 		_, err := rocks.Open(path, rocks.Options{})
 		assert.ErrorIs(t, err, rocks.ErrLocked)
 		assert.NoError(t, os.Rename(path, aside))
@@ -261,7 +261,7 @@ func TestDeltaKeepsWritersOut(t *testing.T) {
 	})))
 	require.NoError(t, err)
 	_, err = r.Restore(t.Context(), host.RestoreOptions{Target: path, Delta: true})
-	require.True(t, moved)
+	require.True(t, moved.Load())
 	require.ErrorContains(t, err, "is another directory than it was")
 	assert.Empty(t, leftovers(t, path))
 	goOnWith := dbtest.Digest(t, aside)
@@ -277,12 +277,15 @@ func TestDeltaUnsynced(t *testing.T) {
 	cfg := dbtest.Config(t, path)
 	m := snapshot(t, cfg, "native-full")
 	goForth(t, path)
-	old, exchanged := dbtest.Digest(t, path), false
+	old := dbtest.Digest(t, path)
+	var exchanged atomic.Bool // files are made side by side
 	unhook := durable.Intercept(func(op durable.Op, change func() error) error {
-		if exchanged && op.Verb == "sync" {
+		if exchanged.Load() && op.Verb == "sync" {
 			return errStopped
 		}
-		exchanged = exchanged || op.Verb == "rename" && op.Path == path
+		if op.Verb == "rename" && op.Path == path {
+			exchanged.Store(true)
+		}
 		return change()
 	})
 	_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: path, Delta: true})
