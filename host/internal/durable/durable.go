@@ -79,14 +79,19 @@ func newFile(path string, perm fs.FileMode) (f *os.File, err error) {
 	return f, err
 }
 
-// SyncFile makes the bytes of a file durable that somebody else has written.
+// SyncFile makes the bytes of a file durable that somebody else has written. Of what
+// else is known of it, such as a further name, it syncs no more than that takes.
 func SyncFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return Change("sync", path, f.Sync)
+	err = Change("sync", path, func() error { return unix.Fdatasync(int(f.Fd())) })
+	if err != nil {
+		return &fs.PathError{Op: "sync", Path: path, Err: err}
+	}
+	return nil
 }
 
 // Publish moves a synced file to a name that must be free, in the same file
