@@ -104,6 +104,7 @@ soak: build tools authors examples ## simulate the catalog over SEEDS seeds (def
 	@ROCKSNAP_TEST_GROUP_RECORDS=4096 go test -count=1 -timeout 20m -run 'TestRestoreOneGroup$$' ./host
 	@ROCKSNAP_TEST_MATRIX=1 go test -count=1 -timeout 60m -run Matrix ./host
 	@ROCKSNAP_TEST_PACK_FILES=10000 go test -count=1 -timeout 20m -run 'TestPack' ./host
+	@ROCKSNAP_TEST_FILES=100000 go test -count=1 -timeout 20m -run 'TestManyFiles' ./host
 	@ROCKSNAP_TEST_SEEDS=100 go test -count=1 -timeout 60m -run 'TestEstate$$|TestNotificationsAtRandom$$' ./host
 	@ROCKSNAP_TEST_RESCALE=1 go test -count=1 -timeout 60m -run RescaleMatrix ./host/scenarios
 	@ROCKSNAP_TEST_AUTHORS=1 go test -count=1 -timeout 60m ./examples/strategies/...
