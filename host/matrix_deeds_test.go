@@ -40,7 +40,7 @@ var deeds = []deed{
 	snapshotDeed("incremental", native, unit{35, 3}, unit{60, 19}),
 	snapshotDeed("canonical", native, unit{30, 5}, unit{30, 7}),
 	snapshotDeed("incremental", nil, unit{40, 11}, unit{60, 60}), // in its sandbox
-	inPacks(snapshotDeed("incremental", native, unit{28, 4}, unit{60, 23})),
+	inPacks(snapshotDeed("incremental", native, unit{28, 4}, unit{50, 23})),
 	restoreDeed("native-full", unit{15, 1}, unit{50, 7}),
 	restoreDeed("canonical", unit{10, 1}, unit{40, 7}),
 	partDeed(unit{15, 4}, unit{60, 19}),
