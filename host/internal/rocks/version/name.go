@@ -1,7 +1,6 @@
 package version
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -47,5 +46,7 @@ func FileKind(name string) (abi.Kind, uint64, bool) {
 }
 
 func fileName(number uint64, suffix string) string {
-	return fmt.Sprintf("%06d%s", number, suffix)
+	const zeros = "000000"
+	digits := strconv.FormatUint(number, 10)
+	return zeros[min(len(digits), len(zeros)):] + digits + suffix
 }
