@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/zeebo/blake3"
+
+	"github.com/rocksnap/rocksnap/host/blob"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -48,6 +50,9 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Length returns the length of what is read, in bytes, or -1. See [blob.Sized].
+func (m *meter) Length() int64 { return blob.Length(m.from) }
 
 // digest returns the BLAKE3-256 of what was read, in hex.
 func (m *meter) digest() string { return hex.EncodeToString(m.hash.Sum(nil)) }

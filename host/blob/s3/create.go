@@ -55,7 +55,7 @@ func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
 	case whole:
 		return s.put(ctx, s.prefix+name, body)
 	}
-	first, err := s.memory.take(ctx, s.partBytes(1))
+	first, err := s.memory.take(ctx, s.firstBytes(blob.Length(r)))
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,17 @@ func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
 		return err
 	}
 	return s.put(ctx, s.prefix+name, first.data)
+}
+
+// firstBytes returns the size of the first buffer for a body of some length, -1 for
+// an unknown one. What is not much longer than a part goes into one buffer, and so
+// into one request: to put parts together costs a server, and a round trip, more
+// than it brings.
+func (s *Store) firstBytes(length int64) int64 {
+	if length > s.partSize && !s.Resumes(length) {
+		return (length + roundTo - 1) / roundTo * roundTo
+	}
+	return s.partBytes(1)
 }
 
 // put creates an object with one request.

@@ -17,8 +17,8 @@ type memory struct {
 	budget int64
 	free   *semaphore.Weighted
 	reads  *semaphore.Weighted // of the share of the readers
-	unit   int64               // bytes of a usual buffer
-	units  sync.Pool           // of *buffer
+	unit   int64               // bytes of a usual part
+	pools  sync.Map            // of *sync.Pool of *buffer, by the size of these
 }
 
 // buffer holds the bytes of a part or a chunk.
@@ -41,10 +41,7 @@ func (m *memory) take(ctx context.Context, size int64) (*buffer, error) {
 	if err := m.free.Acquire(ctx, cost); err != nil {
 		return nil, err
 	}
-	if size == m.unit {
-		return m.pooled(), nil
-	}
-	return &buffer{space: make([]byte, size), cost: cost}, nil
+	return m.pooled(size, cost), nil
 }
 
 // chunkSize is how many bytes of an object are asked for with one request. Smaller ones
@@ -81,11 +78,16 @@ var (
 // headChunk returns a buffer of 1 MiB, which every reader has beside the budget.
 func headChunk() *buffer { return headChunks.Get().(*buffer) }
 
-func (m *memory) pooled() *buffer {
-	if b, ok := m.units.Get().(*buffer); ok {
+func (m *memory) pooled(size, cost int64) *buffer {
+	if b, ok := m.pool(size).Get().(*buffer); ok {
 		return b
 	}
-	return &buffer{space: make([]byte, m.unit), cost: m.unit}
+	return &buffer{space: make([]byte, size), cost: cost}
+}
+
+func (m *memory) pool(size int64) *sync.Pool {
+	pool, _ := m.pools.LoadOrStore(size, new(sync.Pool))
+	return pool.(*sync.Pool)
 }
 
 // give takes a buffer back.
@@ -99,8 +101,8 @@ func (m *memory) give(b *buffer) {
 		chunks.Put(b)
 	case b.cost == 0 && size == headSize:
 		headChunks.Put(b)
-	case b.cost > 0 && size == m.unit:
-		m.units.Put(b)
+	case b.cost > 0:
+		m.pool(size).Put(b)
 	}
 }
 

@@ -27,6 +27,9 @@ const (
 	maxParts  = 10_000
 	growth    = 150     // parts until they are larger by the size of the first
 	alignment = 1 << 20 // bytes, of the sizes in between
+
+	singleParts = 4       // as long as so many first parts is what is still sent in one request
+	roundTo     = 4 << 20 // bytes; buffers of about one size are used again for each other
 )
 
 // completeTime is how long a server may take to put the parts together.
@@ -38,9 +41,10 @@ func (s *Store) partBytes(n int32) int64 {
 	return s.partSize + s.partSize*int64(n-1)/growth/alignment*alignment
 }
 
-// Resumes says whether a body has parts that may be there before the last one. See
-// [blob.Resumer].
-func (s *Store) Resumes(size int64) bool { return size >= 2*s.partSize }
+// Resumes says whether a body of known length is sent in parts. See [blob.Resumer].
+func (s *Store) Resumes(size int64) bool {
+	return size > singleParts*s.partSize || size > s.memory.budget
+}
 
 // upload is a multipart upload that is under way.
 type upload struct {

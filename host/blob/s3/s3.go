@@ -67,7 +67,7 @@ type Options struct {
 	CAFile       string       // certificates, in PEM, that are trusted beside those of the system
 	Requests     int          // that run at once; 0 for DefaultRequests
 	Memory       int64        // bytes of buffers of all calls together, at least one part; 0 for DefaultMemory
-	PartSize     int64        // bytes up to which an object is sent in one request, and of the first parts of others; 0 for DefaultPartSize
+	PartSize     int64        // bytes up to which an object is sent in one request, four times that where its length is known, and of the first parts of others; 0 for DefaultPartSize
 	SingleWriter bool         // the server knows no If-None-Match; two processes that create one name may both win
 	Log          *slog.Logger // of retries and limits; nil for none
 }

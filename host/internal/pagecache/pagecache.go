@@ -47,8 +47,8 @@ func Open(path string) (*File, error) {
 	return file, nil
 }
 
-// Size returns the length that the file had when it was opened, in bytes.
-func (f *File) Size() int64 { return f.size }
+// Length returns the length that the file had when it was opened, in bytes.
+func (f *File) Length() int64 { return f.size }
 
 // Read implements io.Reader.
 func (f *File) Read(p []byte) (int, error) {

@@ -51,7 +51,7 @@ func read(t *testing.T, path string) []byte {
 	require.NoError(t, err)
 	content, err := io.ReadAll(f)
 	require.NoError(t, err)
-	require.EqualValues(t, len(content), f.Size())
+	require.EqualValues(t, len(content), f.Length())
 	require.NoError(t, f.Close())
 	return content
 }
