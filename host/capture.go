@@ -216,7 +216,7 @@ func (s *session) markBase() {
 	wasteful := s.wasteful()
 	for i := range s.capture.files {
 		f := &s.capture.files[i]
-		if base := f.in(s.shared); base != nil && !wasteful[base.Object] {
+		if base := f.in(s.shared); base != nil && !wasteful[base.Object] && (s.link || !base.Linked) {
 			f.record.Flags |= abi.FileInBase
 		}
 	}

@@ -61,7 +61,7 @@ func (p *passage) carry(ctx context.Context, source *Repository, f *File) error 
 		return err
 	}
 	from := *f
-	f.Reused, f.Segment = false, nil
+	f.Reused, f.Segment, f.Linked = false, nil, false
 	if p.reuse(ctx, f) {
 		p.tally.reuse(p.bytes(&from))
 		return nil
@@ -199,6 +199,7 @@ func (p *passage) open(ctx context.Context, source *Repository, f *File) (io.Rea
 // publish commits the manifest, whose files are the destination's by now. Once that
 // has begun it is not cancelled: a commit whose outcome is unknown would help nobody.
 func (p *passage) publish(ctx context.Context, m *Manifest) error {
+	m.Linked = false
 	m.Database, m.Copied, m.Base, m.Slot, m.Epoch, m.Parent = p.to.name, true, p.base.snapshot, 0, 0, ""
 	m.Known, m.Deaf = nil, false // slots are others here
 	m.Group = ""                 // a copy counts by itself

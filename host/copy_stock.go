@@ -87,7 +87,7 @@ func (s *stock) add(m *Manifest) {
 	defer s.mu.Unlock()
 	for i := range m.Contents {
 		f := &m.Contents[i]
-		if f.Scope != abi.ScopeShared {
+		if f.Scope != abi.ScopeShared || f.Linked {
 			continue
 		}
 		held := stocked{snapshot: m.ID, slot: m.Slot, Stored: storedAs("", f, "")}

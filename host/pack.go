@@ -30,7 +30,7 @@ type bundle struct {
 // isSmall says whether a file shares an object with others.
 func (s *session) isSmall(f *capturedFile) bool {
 	p := s.generation.cfg.Repository.Pack
-	return p != nil && !s.dry && f.entry.Size < int64(p.Below)
+	return p != nil && !s.dry && !s.links(f.entry.Kind) && f.entry.Size < int64(p.Below)
 }
 
 // bundle accepts the upload of a small file. It is queued when the pack is full, or

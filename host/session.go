@@ -30,6 +30,7 @@ type session struct {
 	started    time.Time
 	run        *catalog.Session // nil when dry
 	dry        bool             // plan only: nothing is stored
+	link       bool             // files that never change are linked, not copied
 	savepoint  bool             // nothing is shared, neither way
 	instead    instead          // what this run stands in for
 	empty      bool             // the database holds nothing

@@ -122,6 +122,9 @@ func (s *session) storeFile(ctx context.Context, entry *catalog.File) error {
 	if s.dry {
 		return nil
 	}
+	if s.links(entry.Kind) {
+		return s.linkFile(ctx, entry)
+	}
 	left := s.claim(entry)
 	if s.resume(ctx, entry, left) {
 		return s.note(ctx, entry)
@@ -334,7 +337,7 @@ func (s *session) takeOver(ctx context.Context, f *capturedFile) (catalog.File, 
 		s.host.log.Warn("cannot reuse an object", "object", base.Object, "file", entry.Name, "problem", what, "error", err)
 		return entry, fmt.Errorf("reuse %s: object %s %s: %w", f.entry.Name, base.Object, what, abi.ENOENT)
 	}
-	entry.Scope, entry.Reused, entry.Cause = abi.ScopeShared, true, ""
+	entry.Scope, entry.Reused, entry.Linked, entry.Cause = abi.ScopeShared, true, base.Linked, ""
 	refer(&entry, storedAs("", base, ""))
 	return entry, nil
 }

@@ -24,6 +24,12 @@ type SnapshotOptions struct {
 	// repository by itself wherever it is moved or copied; see [OpenSingle].
 	Savepoint bool
 
+	// Link makes the database's own files, where they never change, objects of a
+	// repository in a folder on the same file system, instead of copies. That is not
+	// a backup: what happens to the disk, or to such a file, happens to the snapshot.
+	// Its manifest says so. A snapshot without Link reuses none of them.
+	Link bool
+
 	// Group makes the snapshot part of a group snapshot: it counts once every member
 	// of the configuration's group has taken one with the same id, which nobody has
 	// used before, and until then nobody sees it. When a member fails, or does not
@@ -78,7 +84,10 @@ func (h *Host) Begin(ctx context.Context, o SnapshotOptions) (*Operation, error)
 }
 
 func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operation, error) {
-	var err error
+	err := h.checkLink(o)
+	if err != nil {
+		return nil, err
+	}
 	if o.Labels, o.Meta, err = checkLabels(o); err != nil {
 		return nil, err
 	}
@@ -93,7 +102,7 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 	}
 	ctx, op.cancel = context.WithCancel(ctx)
 	op.session = h.newSession(ctx, op.generation, op.options.Strategy, dry)
-	op.session.savepoint, op.session.instead = o.Savepoint, o.instead
+	op.session.savepoint, op.session.link, op.session.instead = o.Savepoint, o.Link, o.instead
 	if err := op.prepare(ctx); err != nil {
 		op.settle(nil, err)
 		return nil, op.err
@@ -206,6 +215,7 @@ func (op *Operation) run(publish func(context.Context, *Manifest) error) {
 	}
 	m.Labels, m.Savepoint = op.options.Labels, op.options.Savepoint
 	maps.Copy(m.Meta, op.options.Meta)
+	markLinked(m)
 	m.PrepareMs, m.TotalMs = milliseconds(op.prepared), milliseconds(time.Since(s.started))
 	op.settle(m, publish(ctx, m))
 }

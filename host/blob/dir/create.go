@@ -51,6 +51,27 @@ func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
 	return s.explain(err)
 }
 
+// Adopt makes a file an object, under a further name of its own. See [blob.Adopter].
+func (s *Store) Adopt(ctx context.Context, name, path string) error {
+	if err := s.adopt(ctx, name, path); err != nil {
+		return fmt.Errorf("adopt %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Store) adopt(ctx context.Context, name, file string) error {
+	if err := s.checkFree(ctx, name); err != nil {
+		return err
+	}
+	if err := s.makeDir(path.Dir(name)); err != nil {
+		return s.explain(err)
+	}
+	if err := durable.Adopt(file, s.local(name)); err != nil {
+		return s.explain(err)
+	}
+	return nil
+}
+
 // checkFree spares a creator that comes late the copying of its bytes. What
 // decides is the link at the end.
 func (s *Store) checkFree(ctx context.Context, name string) error {

@@ -59,6 +59,7 @@ type Store struct {
 var _ interface {
 	blob.Store
 	blob.Linker
+	blob.Adopter
 } = (*Store)(nil)
 
 // Create opens the store in a directory, which it makes, durably, where it is

@@ -66,6 +66,7 @@ type listedItem struct {
 	Labels      map[string]string `json:"labels"`
 	Group       string            `json:"group,omitempty"` // NAME/ID
 
+	Linked      bool   `json:"linked,omitempty"`       // it is not a backup
 	FallbackFor string `json:"fallback_for,omitempty"` // the strategy that was to take it
 }
 
@@ -81,7 +82,7 @@ func (c *cli) printList(list []host.Summary, pins []host.Pin) error {
 				ID: s.ID, Created: s.Created, Strategy: s.Strategy.Name, Kind: s.Kind, Files: s.Files,
 				BytesFull: s.BytesFull, BytesNew: s.BytesNew, BytesReused: s.BytesReused,
 				Pinned: pinned[s.ID] || s.Savepoint, Savepoint: s.Savepoint, Labels: filled(s.Labels),
-				FallbackFor: s.Strategy.FallbackFor, Group: s.Group,
+				FallbackFor: s.Strategy.FallbackFor, Group: s.Group, Linked: s.Linked,
 			}
 		}
 		return c.print(doc)
@@ -89,10 +90,18 @@ func (c *cli) printList(list []host.Summary, pins []host.Pin) error {
 	t := c.table()
 	t.row("ID", "CREATED", "STRATEGY", "KIND", "FILES", "FULL", "NEW", "REUSED", "PINNED", "LABELS")
 	for _, s := range list {
-		t.row(s.ID, s.Created.Local().Format(time.DateTime), taker(s.Strategy.Name, s.Strategy.FallbackFor), s.Kind, s.Files,
+		t.row(s.ID, s.Created.Local().Format(time.DateTime), taker(s.Strategy.Name, s.Strategy.FallbackFor), linked(s.Kind, s.Linked), s.Files,
 			size(s.BytesFull), size(s.BytesNew), size(s.BytesReused), hold(pinned[s.ID], s.Savepoint), pairs(s.Labels))
 	}
 	return t.flush()
+}
+
+// linked says beside the kind of a snapshot that it is not a backup.
+func linked(kind string, isLinked bool) string {
+	if isLinked {
+		return kind + " (linked, not a backup)"
+	}
+	return kind
 }
 
 // taker names the strategy of a snapshot, and the one that it stood in for.

@@ -32,6 +32,12 @@ which 'rocksnap restore --from' restores wherever it was copied or moved. It is
 of the strategy native-full with --native, and canonical with --canonical. One
 that was broken off begins anew.
 
+With --link files that never change are not copied into the repository, which
+must be a folder on the same file system, not encrypted: they become objects by a
+second name. This takes no room and is not a backup, as what happens to the disk
+or to such a file happens to the snapshot, and lists say so. Later snapshots
+without --link store these files anew.
+
 With --group ID it takes part in a group snapshot: every member of [group] takes
 its own with the same ID, a new one each time, and all of them count together or
 not at all. It waits for the others, for [group] timeout at most. Repeated after
@@ -111,6 +117,13 @@ func folderOf(cfg *config.Config, m *host.Manifest) string {
 	return strings.TrimSuffix(cfg.Repository.URL, "/") + "/savepoints/" + m.ID
 }
 
+// warnLinked says what a snapshot is not, which its name promises.
+func (c *cli) warnLinked(m *host.Manifest) {
+	if m.Linked && !c.json {
+		fmt.Fprintln(c.err, "warning: it is not a backup: its objects are files of the database itself, and share their fate")
+	}
+}
+
 // loadFor reads the configuration with the strategy that a flag chooses, if given.
 func (c *cli) loadFor(cmd *cobra.Command, strategy string) (*config.Config, error) {
 	chosen := strategy != "" || cmd.Flags().Changed("strategy")
@@ -161,16 +174,18 @@ type snapshotDocument struct {
 
 	FallbackFor    string `json:"fallback_for,omitempty"`
 	FallbackReason string `json:"fallback_reason,omitempty"`
-	Group          string `json:"group,omitempty"` // NAME/ID; it is committed
+	Group          string `json:"group,omitempty"`  // NAME/ID; it is committed
+	Linked         bool   `json:"linked,omitempty"` // it is not a backup
 }
 
 func (c *cli) printSnapshot(m *host.Manifest, resumed int64, folder string) error {
 	c.warnFallback(m)
+	c.warnLinked(m)
 	if c.json {
 		return c.print(snapshotDocument{
 			"rocksnap.snapshot/1", m.ID, m.Strategy.Name, m.Kind, m.Files, m.BytesFull, m.BytesNew, m.BytesReused,
 			resumed, m.Savepoint, folder, m.PrepareMs, m.TotalMs, m.Epoch, host.Explain(m), filled(m.Labels),
-			m.Strategy.FallbackFor, m.Strategy.FallbackReason, m.Group,
+			m.Strategy.FallbackFor, m.Strategy.FallbackReason, m.Group, m.Linked,
 		})
 	}
 	t := c.table()
@@ -179,7 +194,7 @@ func (c *cli) printSnapshot(m *host.Manifest, resumed int64, folder string) erro
 		t.row("group", m.Group+", committed")
 	}
 	t.row("strategy", m.Strategy.Name)
-	t.row("kind", m.Kind)
+	t.row("kind", linked(m.Kind, m.Linked))
 	t.row("files", m.Files)
 	t.row("bytes", fmt.Sprintf("%s full, %s new, %s reused", size(m.BytesFull), size(m.BytesNew), size(m.BytesReused)))
 	if folder != "" {

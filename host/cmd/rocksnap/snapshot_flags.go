@@ -18,6 +18,7 @@ type snapshotFlags struct {
 	labels, meta                 []string
 	savepoint, canonical, native bool
 	explain                      bool
+	link                         bool
 	group                        string
 	series                       series
 }
@@ -30,6 +31,7 @@ func (f *snapshotFlags) register(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.canonical, "canonical", false, "with --savepoint, records that any engine can load")
 	flags.BoolVar(&f.native, "native", false, "with --savepoint, RocksDB's own files")
 	flags.BoolVar(&f.explain, "explain", false, "tell what made the new bytes: flush, compaction, ingest, blob GC; --json always does")
+	flags.BoolVar(&f.link, "link", false, "link the database's files into a repository on the same file system; this is not a backup")
 	flags.StringVar(&f.group, "group", "", "take part in the group snapshot `ID`, and wait for the other members")
 	flags.DurationVar(&f.series.every, "every", 0, "stay, and take one each `DURATION`, as in 10m")
 	flags.IntVar(&f.series.count, "count", 0, "with --every, how many; 0 for no end")
@@ -46,7 +48,7 @@ func (f *snapshotFlags) options(cmd *cobra.Command) (strategy string, o host.Sna
 	case f.group != "" && given("every"):
 		return "", o, usage(cmd, "--group and --every: each group snapshot needs an id of its own")
 	}
-	o = host.SnapshotOptions{Savepoint: f.savepoint, Group: f.group}
+	o = host.SnapshotOptions{Savepoint: f.savepoint, Link: f.link, Group: f.group}
 	if o.Labels, err = f.readLabels(cmd); err == nil {
 		o.Meta, err = f.readMeta(cmd)
 	}

@@ -45,6 +45,7 @@ type Summary struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Copied      bool              `json:"copied,omitempty"`    // taken elsewhere, and copied into this repository
 	Savepoint   bool              `json:"savepoint,omitempty"` // kept until it is removed by name; shares nothing
+	Linked      bool              `json:"linked,omitempty"`    // objects of it are files of the database itself: it is not a backup
 	Group       string            `json:"group,omitempty"`     // NAME/ID of the group snapshot that it is part of; it counts once that is committed
 	Keys        string            `json:"keys,omitempty"`      // names the set of recipients that can decrypt it; "" when it is not encrypted
 }
@@ -117,6 +118,7 @@ type File struct {
 	Kind     abi.Kind  `json:"kind"`
 	Scope    abi.Scope `json:"scope"`
 	Reused   bool      `json:"reused,omitempty"`
+	Linked   bool      `json:"linked,omitempty"` // the object is the database's own file, not a copy
 	Object   string    `json:"object"`           // name of the stored object, or of the pack
 	Size     int64     `json:"size"`             // bytes of the file
 	Stored   int64     `json:"stored,omitempty"` // bytes as stored where they are not those of the file: it is encrypted

@@ -124,6 +124,21 @@ func publish(dir directory, from, to string) error {
 	return synced(dir)
 }
 
+// Adopt gives a file, which must be durable, a further name that must be free, in
+// the same file system, and syncs the directory of that name. It fails as [Publish]
+// does.
+func Adopt(file, to string) error {
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := Link(file, to); err != nil && !same(file, to) {
+		return err
+	}
+	return synced(dir)
+}
+
 // link gives a file its new name and takes the old one away. A target that is
 // the very same file counts as a success, whatever the error says: NFS repeats a
 // request whose answer was lost, and then finds its own link.
