@@ -206,6 +206,9 @@ type failsAtLarge struct {
 	large string // name of the object
 }
 
+// Resumes stands for a store that keeps pieces, which a folder does not.
+func (f *failsAtLarge) Resumes(size int64) bool { return size >= 32<<20 }
+
 func (f *failsAtLarge) Create(ctx context.Context, name string, r io.Reader) error {
 	if f.large != "" {
 		return blob.ErrFault

@@ -285,6 +285,9 @@ type plainBody struct {
 	moved        func(n int)
 }
 
+// Length returns the length of the file, in bytes.
+func (b *plainBody) Length() int64 { return b.file.Size }
+
 func (b *plainBody) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	b.size += int64(n)
@@ -328,6 +331,9 @@ type checkedBody struct {
 	*meter
 	file *File
 }
+
+// Length returns the length of what is stored of the file, in bytes.
+func (b *checkedBody) Length() int64 { return b.file.StoredSize() }
 
 func (b *checkedBody) Read(p []byte) (int, error) {
 	n, err := b.meter.Read(p)
