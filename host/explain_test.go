@@ -78,7 +78,7 @@ func TestExplain(t *testing.T) {
 		c := rocks.Creation{Families: []string{"orders", "users"}, BlobFiles: seed == 1, MinBlobBytes: 100}
 		dbtest.Edit(t, path, c, func(db *rocks.DB) { put(t, db, "orders", seed, 200) })
 		cfg := dbtest.Config(t, path)
-		for round := range 12 {
+		for round := range 8 {
 			opened := 1 + r.IntN(2)
 			for range opened {
 				dbtest.Edit(t, path, rocks.Creation{}, func(db *rocks.DB) {
