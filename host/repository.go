@@ -88,6 +88,7 @@ func openRepository(ctx context.Context, cfg *config.Config, s settings) (*Repos
 			return nil, err
 		}
 	}
+	r.catalog.Remember(r.shelf())
 	return r, r.keys.match(format, s.writes)
 }
 

@@ -31,6 +31,8 @@ type Catalog struct {
 	format   Format
 	decided  sync.Map // what became of groups, by name: *GroupOutcome
 	recent   recent
+
+	known knownHeads
 }
 
 // Open opens the catalog of a database, which may be empty. It fails with
@@ -150,7 +152,7 @@ func (c *Catalog) newest(ctx context.Context) (slot uint64, err error) {
 		if newest != nil && newest.Removed.has(p.slot) {
 			continue
 		}
-		e, err := c.readHead(ctx, p)
+		e, err := c.readKnown(ctx, p)
 		if e, err = c.judged(ctx, e, err); err != nil {
 			return 0, err
 		}

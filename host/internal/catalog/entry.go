@@ -218,6 +218,19 @@ func decodeEntry(data []byte) (*entry, error) {
 // decodeStrict decodes one JSON document that has a version. That is judged
 // first: a newer document may well have other fields.
 func decodeStrict(data []byte, document any) error {
+	if !bytes.HasPrefix(data, currentVersion) { // as this rocksnap writes it
+		if err := checkVersion(data); err != nil {
+			return err
+		}
+	}
+	return decodeJSON(bytes.NewReader(data), document)
+}
+
+// currentVersion begins the heads of the present version, as they are written: of these
+// the text is gone through once and not twice.
+var currentVersion = fmt.Appendf(nil, `{"version":%d,`, FormatVersion)
+
+func checkVersion(data []byte) error {
 	var probe struct {
 		Version int `json:"version"`
 	}
@@ -230,7 +243,7 @@ func decodeStrict(data []byte, document any) error {
 	case probe.Version < FormatVersion:
 		return fmt.Errorf("version %d does not exist", probe.Version)
 	}
-	return decodeJSON(bytes.NewReader(data), document)
+	return nil
 }
 
 // decodeJSON decodes exactly one document without unknown fields.

@@ -113,7 +113,7 @@ func (c *Catalog) removedSince(ctx context.Context, slot uint64) (slots, error) 
 
 func (c *Catalog) newestRemoval(ctx context.Context, places []place) (slots, error) {
 	for _, p := range slices.Backward(places) {
-		e, err := c.readHead(ctx, p)
+		e, err := c.readKnown(ctx, p)
 		if err != nil {
 			return nil, err
 		}

@@ -115,6 +115,7 @@ func (c *Catalog) survey(ctx context.Context) (*survey, error) {
 				s.declared = r.entry.removal.Removed
 			}
 		}
+		c.known.settle(places)
 		if len(s.heads) == len(places) {
 			return s, nil
 		}
@@ -151,23 +152,30 @@ func (s *survey) epoch() (newest uint64) {
 
 // readHead reads and decodes the head of an entry whose size is known.
 func (c *Catalog) readHead(ctx context.Context, p place) (*entry, error) {
+	e, _, err := c.fetchHead(ctx, p)
+	return e, err
+}
+
+// fetchHead returns the start of the entry as well, at least to the end of its head.
+func (c *Catalog) fetchHead(ctx context.Context, p place) (*entry, []byte, error) {
 	data, err := c.readStart(ctx, p, firstRead)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	h, err := parseHeader(data)
 	if need := headerSize + int64(h.head); err == nil && need > firstRead {
 		if data, err = c.readStart(ctx, p, need); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	e, err := decodeHead(data, p.size)
-	return c.settle(p, e, err)
+	e, err = c.settle(p, e, err)
+	return e, data, err
 }
 
 // readJudged reads the head of an entry and looks up whether it counts.
 func (c *Catalog) readJudged(ctx context.Context, p place) (*entry, error) {
-	e, err := c.readHead(ctx, p)
+	e, err := c.readKnown(ctx, p)
 	return c.judged(ctx, e, err)
 }
 

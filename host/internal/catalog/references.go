@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -17,6 +16,13 @@ import (
 type references struct {
 	catalog   *Catalog
 	unpackers sync.Pool // of *zstd.Decoder: to make one costs more than to use it
+
+	mu    sync.Mutex
+	names map[string]string // each object's name once: as a rule many entries have it
+}
+
+func newReferences(c *Catalog) *references {
+	return &references{catalog: c, names: make(map[string]string)}
 }
 
 func (r *references) read(ctx context.Context, p place) (*entry, error) {
@@ -38,7 +44,7 @@ func (r *references) decode(data []byte) (*entry, error) {
 		return e, err
 	}
 	text, err := r.unpack(body)
-	e.manifest.Contents = objectsIn(text)
+	e.manifest.Contents = r.objectsIn(text)
 	return e, err
 }
 
@@ -59,28 +65,27 @@ func (r *references) unpack(body []byte) ([]byte, error) {
 	return text.Bytes(), err
 }
 
-// objectsIn returns files with nothing but their objects, each object once. The text
-// is JSON as this package writes it: its strings hold no bare quotes, so that these
-// bytes are a field of that name, and its value has no escapes. A map of the strategy
-// may have such a field too; one name too many is no harm, as it keeps what it names.
-func objectsIn(text []byte) []File {
+// objectsIn returns files with nothing but their objects. The text is JSON as this
+// package writes it: its strings hold no bare quotes, so that these bytes are a field of
+// that name, and its value has no escapes. A map of the strategy may have such a field
+// too; one name too many is no harm, as it keeps what it names.
+func (r *references) objectsIn(text []byte) []File {
 	field := []byte(`"object":"`)
-	var names []string
+	files := make([]File, 0, bytes.Count(text, field))
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for {
-		at := bytes.Index(text, field)
-		if at < 0 {
-			break
+		_, rest, found := bytes.Cut(text, field)
+		end := bytes.IndexByte(rest, '"')
+		if !found || end < 0 {
+			return files
 		}
-		text = text[at+len(field):]
-		if end := bytes.IndexByte(text, '"'); end >= 0 {
-			names = append(names, string(text[:end]))
+		name, known := r.names[string(rest[:end])]
+		if !known {
+			name = string(rest[:end])
+			r.names[name] = name
 		}
+		files = append(files, File{Object: name})
+		text = rest[end:]
 	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	files := make([]File, len(names))
-	for i, name := range names {
-		files[i].Object = name
-	}
-	return files
 }

@@ -194,7 +194,7 @@ func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
 	}
 	read := c.readWhole
 	if s.dry {
-		read = (&references{catalog: c}).read
+		read = newReferences(c).read
 	}
 	for r := range c.readAll(ctx, places, read) {
 		removal, removed := s.removed[c].find(r.slot)
