@@ -3,16 +3,12 @@ package catalog
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
 	"maps"
-	"slices"
 	"sync"
-
-	"github.com/zeebo/blake3"
 )
 
-// knownHeads are the heads of entries as the store had them. Which entries there are,
+// knownHeads are the heads of entries as the store had them, and for plans the names of
+// the objects that they refer to. Which entries there are,
 // and of what size and date, is asked of the store each time; only what was in one,
 // which never changes, is not read again. A head is proven by its seal whenever it is
 // used. That it has rotted in the store meanwhile is for [Catalog.Check] to find.
@@ -20,16 +16,21 @@ type knownHeads struct {
 	mu    sync.Mutex
 	heads map[uint64]head // by slot
 	fresh int             // read since the last time that they were kept
+	names int             // of objects, in all heads
 	shelf Shelf
 	ready bool // the shelf was read, or there is none
 }
 
-// head is the start of an entry, up to the end of its head.
+// head is what is known of an entry.
 type head struct {
-	size  int64 // of the entry, in bytes
-	at    int64 // when it was made, by the store's clock, in nanoseconds
-	start []byte
+	size    int64    // of the entry, in bytes
+	at      int64    // when it was made, by the store's clock, in nanoseconds
+	start   []byte   // the entry up to the end of its head
+	objects []string // that it names; nil when nobody has looked
 }
+
+// keepNames bounds the names of objects that are known: some 32 MiB.
+const keepNames = 2 << 20
 
 // Shelf keeps what a catalog remembers from one process to the next. Where it gives
 // nothing back, or something else than it was given, entries are read once more.
@@ -47,8 +48,8 @@ const keepEvery = 100
 
 // readKnown is readHead for what is not about to be decided upon: it may be remembered.
 func (c *Catalog) readKnown(ctx context.Context, p place) (*entry, error) {
-	if start := c.known.find(p); start != nil {
-		if e, err := decodeHead(start, p.size); err == nil {
+	if h := c.known.find(p); h.start != nil {
+		if e, err := decodeHead(h.start, p.size); err == nil {
 			return c.settle(p, e, nil)
 		}
 	}
@@ -59,21 +60,40 @@ func (c *Catalog) readKnown(ctx context.Context, p place) (*entry, error) {
 	return e, err
 }
 
-func (r *knownHeads) find(p place) []byte {
+// find returns what is known of the entry in a place, or the zero head.
+func (r *knownHeads) find(p place) head {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.load()
 	h, ok := r.heads[p.slot]
 	if !ok || h.size != p.size || h.at != p.at.UnixNano() {
-		return nil
+		return head{}
 	}
-	return h.start
+	return h
 }
 
 func (r *knownHeads) add(p place, start []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.heads[p.slot] = head{p.size, p.at.UnixNano(), bytes.Clone(start)}
+	r.heads[p.slot] = head{size: p.size, at: p.at.UnixNano(), start: bytes.Clone(start)}
+	r.fresh++
+}
+
+// addObjects notes what an entry refers to whose head is known.
+func (r *knownHeads) addObjects(p place, files []File) {
+	objects := make([]string, len(files))
+	for i := range files {
+		objects[i] = files[i].Object
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, ok := r.heads[p.slot]
+	if !ok || h.objects != nil || r.names+len(objects) > keepNames {
+		return
+	}
+	h.objects = objects
+	r.heads[p.slot] = h
+	r.names += len(objects)
 	r.fresh++
 }
 
@@ -86,6 +106,15 @@ func (r *knownHeads) settle(places []place) {
 		there[p.slot] = true
 	}
 	maps.DeleteFunc(r.heads, func(slot uint64, _ head) bool { return !there[slot] })
+	r.keep()
+}
+
+// keep puts what is known on the shelf, if much of it is new.
+func (r *knownHeads) keep() {
+	r.names = 0
+	for _, h := range r.heads {
+		r.names += len(h.objects)
+	}
 	if r.shelf.Save != nil && r.fresh >= keepEvery {
 		_ = r.shelf.Save(encodeHeads(r.heads)) // else they are read again
 		r.fresh = 0
@@ -108,44 +137,4 @@ func (r *knownHeads) load() {
 	if heads, err := decodeHeads(data); err == nil {
 		r.heads = heads
 	}
-}
-
-// headsMagic begins what is kept on a shelf. It is followed by the heads, each behind
-// slot, size, date and length, and by a digest of everything before.
-const headsMagic = "RSNAPHD1"
-
-var errHeads = errors.New("heads are damaged")
-
-func encodeHeads(heads map[uint64]head) []byte {
-	data := []byte(headsMagic)
-	for _, slot := range slices.Sorted(maps.Keys(heads)) {
-		h := heads[slot]
-		for _, n := range []uint64{slot, uint64(h.size), uint64(h.at), uint64(len(h.start))} {
-			data = binary.LittleEndian.AppendUint64(data, n)
-		}
-		data = append(data, h.start...)
-	}
-	sum := blake3.Sum256(data)
-	return append(data, sum[:]...)
-}
-
-func decodeHeads(data []byte) (map[uint64]head, error) {
-	end := len(data) - 32
-	if end < len(headsMagic) || string(data[:len(headsMagic)]) != headsMagic || blake3.Sum256(data[:end]) != [32]byte(data[end:]) {
-		return nil, errHeads
-	}
-	heads := make(map[uint64]head)
-	for rest := data[len(headsMagic):end]; len(rest) > 0; {
-		if len(rest) < 32 {
-			return nil, errHeads
-		}
-		n := func(i int) uint64 { return binary.LittleEndian.Uint64(rest[8*i:]) }
-		slot, h, length := n(0), head{size: int64(n(1)), at: int64(n(2))}, n(3)
-		if rest = rest[32:]; uint64(len(rest)) < length {
-			return nil, errHeads
-		}
-		h.start, rest = rest[:length], rest[length:]
-		heads[slot] = h
-	}
-	return heads, nil
 }

@@ -210,6 +210,7 @@ func (s *sweeper) survey(ctx context.Context, c *Catalog) error {
 			s.refer(r, unreferenced)
 		}
 	}
+	c.known.settle(places)
 	return ctx.Err()
 }
 

@@ -142,6 +142,7 @@ func TestRequests(t *testing.T) {
 	read(c, 0, "list", listAll)
 	read(open(t, store, kept), 0, "list by another process", listAll)
 	read(open(t, store, kept), n+2, "plan of a prune", plan)
+	read(open(t, store, kept), 2, "second plan", plan)
 	oldest := list(t, c)[0]
 	read(open(t, store, kept), 0, "hold of the oldest", func(c *catalog.Catalog) {
 		release, err := c.Hold(t.Context(), &oldest, "", catalog.Owner{})
