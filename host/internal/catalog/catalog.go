@@ -152,7 +152,7 @@ func (c *Catalog) newest(ctx context.Context) (slot uint64, err error) {
 		if newest != nil && newest.Removed.has(p.slot) {
 			continue
 		}
-		e, err := c.readKnown(ctx, p)
+		e, err := c.readHead(ctx, p)
 		if e, err = c.judged(ctx, e, err); err != nil {
 			return 0, err
 		}

@@ -112,8 +112,12 @@ func (c *Catalog) removedSince(ctx context.Context, slot uint64) (slots, error) 
 }
 
 func (c *Catalog) newestRemoval(ctx context.Context, places []place) (slots, error) {
+	read := c.readHead
+	if len(places) > keepEvery { // else to fetch what is known takes longer
+		read = c.readKnown
+	}
 	for _, p := range slices.Backward(places) {
-		e, err := c.readKnown(ctx, p)
+		e, err := read(ctx, p)
 		if err != nil {
 			return nil, err
 		}
