@@ -136,7 +136,7 @@ func restoredFromBucket(ctx context.Context, g *Ground) ([]Contender, error) {
 
 // client is how other programs reach the bucket.
 func (b bucket) client() Bucket {
-	return Bucket{b.endpoint, loopback.Region, bucketName, loopback.AccessKey, loopback.SecretKey}
+	return Bucket{b.endpoint, loopback.Region, bucketName, loopback.AccessKey, loopback.SecretKey, filepath.Join(b.root, bucketName)}
 }
 
 func (g *Ground) bucketRivals(db string, b bucket) ([]Contender, error) {
@@ -146,7 +146,7 @@ func (g *Ground) bucketRivals(db string, b bucket) ([]Contender, error) {
 	}
 	return []Contender{
 		g.fair(rclone, g.Tools.RcloneCopy(db, b.client(), "rclone", folder), db),
-		g.fair(restic, g.Tools.ResticBackup(db, "s3:"+b.endpoint+"/"+bucketName+"/restic", b.client(), folder), db),
+		g.fair(restic, g.Tools.ResticBackup(db, b.client(), "restic", folder), db),
 	}, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,7 @@ func (t Tools) find(name string) (path, missing string) {
 // run runs a program to its end. What it says becomes part of the error.
 func run(ctx context.Context, in io.Reader, env []string, program string, args ...string) (out []byte, err error) {
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), isTheirs), env...)
 	cmd.Stdin = in
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -48,6 +49,12 @@ func run(ctx context.Context, in io.Reader, env []string, program string, args .
 		return nil, fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, bytes.TrimSpace(stderr.Bytes()))
 	}
 	return stdout.Bytes(), nil
+}
+
+// isTheirs tells the variables by which a user configures the programs: nobody runs
+// with other settings than are written here.
+func isTheirs(variable string) bool {
+	return slices.ContainsFunc([]string{"RCLONE_", "RESTIC_", "AWS_"}, func(start string) bool { return strings.HasPrefix(variable, start) })
 }
 
 // native has the C++ program do its work and takes its word for the time, which is
@@ -85,26 +92,38 @@ func without(folders ...string) func(context.Context) error {
 	}
 }
 
-// asLarge has a contender fail when it left less in a folder than there is in another:
-// nobody wins by leaving something out.
-func asLarge(c Contender, target, source string) Contender {
+// proven has a contender fail when the work turns out not to be done: nobody wins by
+// leaving something out. Looking is not timed.
+func proven(c Contender, prove func(context.Context, Measure) error) Contender {
 	do := c.Run
 	c.Run = func(ctx context.Context) (Measure, error) {
 		m, err := do(ctx)
-		if err != nil {
-			return m, err
-		}
-		want, err := tablesOf(source)
-		if err != nil {
-			return m, err
-		}
-		got, err := sizeOf(target)
-		if err == nil && got < want {
-			err = fmt.Errorf("%s holds %d bytes, the tables of %s have %d", target, got, source, want)
+		if err == nil {
+			err = prove(ctx, m)
 		}
 		return m, err
 	}
 	return c
+}
+
+// asLarge proves that there is as much in a folder as in the tables of a database.
+func asLarge(c Contender, target, source string) Contender {
+	return proven(c, func(context.Context, Measure) error {
+		want, err := tablesOf(source)
+		if err != nil {
+			return err
+		}
+		return holds(target, want)
+	})
+}
+
+// holds checks that a folder has that many bytes at least.
+func holds(folder string, want int64) error {
+	got, err := sizeOf(folder)
+	if err == nil && got < want {
+		err = fmt.Errorf("%s holds %d bytes, of %d at least", folder, got, want)
+	}
+	return err
 }
 
 // tablesOf adds up the tables of a database, which nothing makes smaller.
@@ -140,29 +159,41 @@ func (t Tools) BackupEngineAgain(db, backups string, threads int, sync bool) Con
 
 // BackupEngineRestore restores the newest backup into a new database.
 func (t Tools) BackupEngineRestore(backups, db string, threads int) Contender {
-	return t.native(without(db), "restore", backups, db, strconv.Itoa(threads))
+	c := t.native(without(db), "restore", backups, db, strconv.Itoa(threads))
+	return proven(c, func(_ context.Context, m Measure) error { return holds(db, m.Bytes) })
 }
 
-// BackupEngineVerify reads the newest backup and checks its checksums.
+// BackupEngineVerify reads the newest backup and checks its checksums. RocksDB does it
+// in one thread, however many it has.
 func (t Tools) BackupEngineVerify(backups string) Contender {
 	return t.native(nil, "verify", backups, "1")
 }
 
-// Scan reads every record by an iterator in C++.
+// Scan reads every record by an iterator in C++, with checksums, as by default.
 func (t Tools) Scan(db string) Contender { return t.native(nil, "scan", db) }
 
-// Puts writes every record of a database into a new one, in batches of 1,000, without
-// a log, and flushes. Reading them is not timed.
+// Puts writes every record of a database into a new one with its options, in batches
+// of 1,000, without a log, and flushes. Reading them is not timed.
 func (t Tools) Puts(from, db string) Contender { return t.native(without(db), "puts", from, db) }
 
 // Checkpoint makes RocksDB's own checkpoint of a closed database; opening it is not timed.
 func (t Tools) Checkpoint(db, dir string) Contender {
-	return t.native(without(dir), "checkpoint", db, dir)
+	return asLarge(t.native(without(dir), "checkpoint", db, dir), dir, db)
 }
 
-// Copy copies a closed database and has its file system write everything down:
-// what a careful script does.
+// Copy copies a closed database and has its file system write everything down: what
+// a careful script does. It waits for what others write there, too.
 func (t Tools) Copy(db, target string) Contender {
+	return copyAndSync(db, target, "sync", "-f", target)
+}
+
+// CopyEach copies a closed database and syncs each file and folder of the copy by
+// itself: nothing that others write is waited for.
+func (t Tools) CopyEach(db, target string) Contender {
+	return copyAndSync(db, target, "find", target, "-exec", "sync", "{}", "+")
+}
+
+func copyAndSync(db, target string, sync ...string) Contender {
 	c := Contender{Before: without(target), Run: func(ctx context.Context) (Measure, error) {
 		size, err := sizeOf(db)
 		if err != nil {
@@ -172,7 +203,7 @@ func (t Tools) Copy(db, target string) Contender {
 			if _, err := run(ctx, nil, nil, "cp", "-r", db, target); err != nil {
 				return err
 			}
-			_, err := run(ctx, nil, nil, "sync", "-f", target)
+			_, err := run(ctx, nil, nil, sync[0], sync[1:]...)
 			return err
 		})
 	}}

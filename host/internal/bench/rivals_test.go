@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -58,6 +60,7 @@ func TestRecordRivals(t *testing.T) {
 	assert.Equal(t, want, do(t, tools.Scan(db)).Bytes)
 	made := filepath.Join(folder, "puts")
 	do(t, tools.Puts(db, made))
+	assert.Equal(t, optionsOf(t, db), optionsOf(t, made), "the new database has the options of the old one")
 	assert.Equal(t, want, do(t, tools.Scan(made)).Bytes)
 	dump, loaded := filepath.Join(folder, "dump"), filepath.Join(folder, "loaded")
 	require.NoError(t, tools.LdbDump(t.Context(), db, dump))
@@ -65,21 +68,60 @@ func TestRecordRivals(t *testing.T) {
 	assert.Equal(t, want, do(t, tools.Scan(loaded)).Bytes)
 }
 
+// optionsOf returns what the newest file of options of a database says of its default
+// column family.
+func optionsOf(t *testing.T, db string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(db, "OPTIONS-*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	text, err := os.ReadFile(slices.Max(files))
+	require.NoError(t, err)
+	_, family, found := strings.Cut(string(text), `[CFOptions "default"]`)
+	require.True(t, found)
+	assert.Contains(t, family, "compression=kNoCompression")
+	return family
+}
+
 func TestCopyRivals(t *testing.T) {
 	db, folder := small(t), t.TempDir()
 	do(t, tools.Copy(db, filepath.Join(folder, "copy")))
+	do(t, tools.CopyEach(db, filepath.Join(folder, "each")))
 	do(t, tools.LdbBackup(db, filepath.Join(folder, "backups")))
 	do(t, tools.LdbRestore(filepath.Join(folder, "backups"), filepath.Join(folder, "restored")))
 	do(t, tools.Checkpoint(db, filepath.Join(folder, "checkpoint")))
 	want := do(t, tools.Scan(db)).Bytes
-	for _, name := range []string{"copy", "restored", "checkpoint"} {
+	for _, name := range []string{"copy", "each", "restored", "checkpoint"} {
 		assert.Equal(t, want, do(t, tools.Scan(filepath.Join(folder, name))).Bytes, name)
 	}
 }
 
-func TestRestic(t *testing.T) {
-	folder := t.TempDir()
-	do(t, tools.ResticBackup(small(t), filepath.Join(folder, "repository"), Bucket{}, folder))
+func TestBucketRivals(t *testing.T) {
+	t.Setenv("RESTIC_PASSWORD_FILE", "absent") // a user's own settings count for nothing
+	t.Setenv("RCLONE_DRY_RUN", "true")
+	g := &Ground{Dir: t.TempDir(), Tools: tools}
+	b, missing, err := g.bucket(t.Context())
+	require.NoError(t, err)
+	if missing != "" {
+		t.Skip(missing)
+	}
+	t.Cleanup(func() { assert.NoError(t, g.endCase()) })
+	db := small(t)
+	want := do(t, ScanBinding(db)).Bytes
+	folder, target := t.TempDir(), filepath.Join(t.TempDir(), "target")
+	scanned := func(path string) int64 { return do(t, ScanBinding(path)).Bytes }
+	t.Run("rclone", func(t *testing.T) {
+		for range 2 {
+			do(t, tools.RcloneCopy(db, b.client(), "rclone", folder))
+		}
+		do(t, tools.RcloneFetch(b.client(), "rclone", target, folder))
+		assert.Equal(t, want, scanned(target))
+	})
+	t.Run("restic", func(t *testing.T) {
+		do(t, tools.ResticBackup(db, b.client(), "restic", folder))
+		do(t, tools.ResticRestore(db, b.client(), "restic", target, folder))
+		assert.Equal(t, want, scanned(filepath.Join(target, db)))
+	})
 }
 
 // TestLeftOut: one that leaves something out has not won.

@@ -10,12 +10,15 @@
 //   rocksdb-bench puts    FROM DB                     the records of FROM into a new database, in batches
 //   rocksdb-bench checkpoint DB DIR
 //
-// Options are RocksDB's defaults, except for those that are named here.
+// A database is opened with the options that its own file of options tells, and a new
+// one gets those of the old: neither pays for a compression or a compaction that the
+// other does without. All else are RocksDB's defaults, except for what is named here.
 
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
 #include <rocksdb/utilities/backup_engine.h>
 #include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/utilities/options_util.h>
 #include <rocksdb/write_batch.h>
 
 #include <chrono>
@@ -62,17 +65,11 @@ void answer(const Timer& t, uint64_t bytes) {
 // Database is open with all its column families.
 class Database {
  public:
-  explicit Database(const std::string& path, bool create = false) {
-    rocksdb::Options options;
-    options.create_if_missing = create;
-    std::vector<std::string> names;
-    if (create || !rocksdb::DB::ListColumnFamilies(options, path, &names).ok()) names = {rocksdb::kDefaultColumnFamilyName};
-    std::vector<rocksdb::ColumnFamilyDescriptor> families;
-    for (const auto& name : names) families.emplace_back(name, rocksdb::ColumnFamilyOptions());
-    rocksdb::DB* db = nullptr;
-    check(rocksdb::DB::Open(options, path, families, &handles, &db));
-    db_.reset(db);
-  }
+  explicit Database(const std::string& path) : Database(path, path, false) {}
+
+  // created makes a database with the options and the column families of another.
+  static Database created(const std::string& path, const std::string& like) { return Database(path, like, true); }
+
   ~Database() {
     for (auto* h : handles) db_->DestroyColumnFamilyHandle(h);
   }
@@ -83,6 +80,16 @@ class Database {
   std::vector<rocksdb::ColumnFamilyHandle*> handles;
 
  private:
+  Database(const std::string& path, const std::string& like, bool create) {
+    rocksdb::DBOptions options;
+    std::vector<rocksdb::ColumnFamilyDescriptor> families;
+    check(rocksdb::LoadLatestOptions(rocksdb::ConfigOptions(), like, &options, &families));
+    options.create_if_missing = options.create_missing_column_families = options.error_if_exists = create;
+    rocksdb::DB* db = nullptr;
+    check(rocksdb::DB::Open(options, path, families, &handles, &db));
+    db_.reset(db);
+  }
+
   std::unique_ptr<rocksdb::DB> db_;
 };
 
@@ -155,19 +162,18 @@ void scan(const Args& a) {
 }
 
 constexpr int kRecordsOfBatch = 1000;
-constexpr int kBatches = 100;  // that are read ahead: reading them is not what is timed
+constexpr int kBatches = 100;  // that are read ahead, untimed; what flushes meanwhile has that time for nothing
 
 // put writes what the iterator yields, without a log, as one does who can begin
-// again.
-uint64_t put(Database& to, rocksdb::ColumnFamilyHandle* family, rocksdb::Iterator* it, Timer& t) {
+// again, and counts.
+void put(Database& to, rocksdb::ColumnFamilyHandle* family, rocksdb::Iterator* it, Timer& t, uint64_t& records, uint64_t& bytes) {
   rocksdb::WriteOptions options;
   options.disableWAL = true;
-  uint64_t bytes = 0;
   it->SeekToFirst();
   while (it->Valid()) {
     std::vector<rocksdb::WriteBatch> batches(kBatches);
     for (auto& batch : batches) {
-      for (; it->Valid() && batch.Count() < kRecordsOfBatch; it->Next()) {
+      for (; it->Valid() && batch.Count() < kRecordsOfBatch; it->Next(), records++) {
         check(batch.Put(family, it->key(), it->value()));
         bytes += it->key().size() + it->value().size();
       }
@@ -181,24 +187,20 @@ uint64_t put(Database& to, rocksdb::ColumnFamilyHandle* family, rocksdb::Iterato
     });
   }
   check(it->status());
-  return bytes;
 }
 
 void puts(const Args& a) {
   Database from(a[0]);
-  Database to(a[1], true);
+  Database to = Database::created(a[1], a[0]);
   Timer t;
-  uint64_t bytes = 0;
-  for (auto* source : from.handles) {
-    rocksdb::ColumnFamilyHandle* family = to.get()->DefaultColumnFamily();
-    if (source->GetName() != rocksdb::kDefaultColumnFamilyName) {
-      check(to.get()->CreateColumnFamily(rocksdb::ColumnFamilyOptions(), source->GetName(), &family));
-      to.handles.push_back(family);
-    }
-    std::unique_ptr<rocksdb::Iterator> it(from.get()->NewIterator(rocksdb::ReadOptions(), source));
-    bytes += put(to, family, it.get(), t);
-    t.lap([&] { return to.get()->Flush(rocksdb::FlushOptions(), family); });
+  uint64_t records = 0, bytes = 0, arrived = 0;
+  for (size_t i = 0; i < from.handles.size(); i++) {
+    std::unique_ptr<rocksdb::Iterator> it(from.get()->NewIterator(rocksdb::ReadOptions(), from.handles[i]));
+    put(to, to.handles[i], it.get(), t, records, bytes);
+    t.lap([&] { return to.get()->Flush(rocksdb::FlushOptions(), to.handles[i]); });
   }
+  to.get()->GetAggregatedIntProperty(rocksdb::DB::Properties::kEstimateNumKeys, &arrived);
+  check(arrived >= records ? Status::OK() : Status::Incomplete("records are missing in " + a[1]));
   answer(t, bytes);
 }
 
