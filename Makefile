@@ -77,7 +77,7 @@ bin/tools/%:
 	@mv $@.d/* $@ && rmdir $@.d
 
 .PHONY: tools
-tools: bin/tools/versitygw bin/tools/toxiproxy ## build the S3 server and the proxy that tests need
+tools: bin/tools/versitygw bin/tools/toxiproxy bin/tools/rocksdb-bench ## build the S3 server, the proxy and the RocksDB program that tests need
 
 # Tests build modules and programs that the cache of test results knows nothing
 # of, hence -count=1. The laws that take long are tried on the built-in strategies;

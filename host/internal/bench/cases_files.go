@@ -35,6 +35,7 @@ func full(_ context.Context, g *Ground) ([]Contender, error) {
 	folder := filepath.Dir(own)
 	return append(list,
 		g.fair(copies, g.Tools.Copy(own, filepath.Join(folder, "target")), db),
+		g.fair(copiesEach, g.Tools.CopyEach(own, filepath.Join(folder, "each")), db),
 		g.fair("ldb backup", g.Tools.LdbBackup(own, filepath.Join(folder, "backups")), db)), nil
 }
 
