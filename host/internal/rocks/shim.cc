@@ -288,10 +288,20 @@ void rs_scan_close(rs_scan* scan) {
   delete scan;
 }
 
+// unmapped has a file written by plain calls: through a mapping, which is RocksDB's
+// default here, costs more.
+EnvOptions unmapped() {
+  EnvOptions options;
+  options.use_mmap_writes = false;
+  return options;
+}
+
+// What was written is read again soon, so that it stays in the page cache.
 struct rs_writer {
   Options options;
   SstFileWriter writer;
-  rs_writer(const Options& o, ColumnFamilyHandle* family) : options(o), writer(EnvOptions(), options, family) {}
+  rs_writer(const Options& o, ColumnFamilyHandle* family)
+      : options(o), writer(unmapped(), options, family, false) {}
 };
 
 rs_writer* rs_writer_new(rocksdb_t* db, rs_family* family) {
