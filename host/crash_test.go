@@ -56,6 +56,8 @@ func victim(job []string) error {
 		fmt.Println("ready")
 		_, err = r.Restore(ctx, host.RestoreOptions{Snapshots: []string{job[3]}, Target: job[4]})
 		return err
+	case "peak":
+		return peakOfRecords(ctx, cfg, job[1], job[3])
 	case "announced-restore":
 		return announcedRestore(ctx, cfg, job[3], job[4])
 	case "mute":

@@ -81,6 +81,10 @@ func (s *session) keyRange(family, first, last uint32) (keyRange, error) {
 	return r, nil
 }
 
+// longRecord is the size in bytes from which records are no longer read in several
+// places at the same time: each place has a few of them in memory.
+const longRecord = 4 << 20
+
 // split cuts a range into parts of about equal size, at key-group borders where
 // there are key groups, so that one group is always in one object.
 func (s *session) split(r keyRange) []keyRange {
@@ -89,6 +93,9 @@ func (s *session) split(r keyRange) []keyRange {
 		count = s.host.groups.Count
 	}
 	parts := []keyRange{r}
+	if r.family.Bytes > r.family.Records*longRecord {
+		return parts
+	}
 	for _, cut := range s.view.Split(r.family.ID, s.host.workers) {
 		last := &parts[len(parts)-1]
 		if count > 0 {

@@ -30,7 +30,7 @@ const BytewiseComparator = "leveldb.BytewiseComparator"
 
 // Frame sizes in bytes before compression.
 const (
-	DefaultFrameBytes = 2 << 20
+	DefaultFrameBytes = 1 << 20
 	MaxFrameBytes     = 16 << 20 // a longer frame holds a single record
 )
 

@@ -7,7 +7,8 @@ import (
 )
 
 // windowBytes is how far back a frame is searched for repetitions, which the encoder
-// keeps a copy of. At its fastest level it hardly finds any from further away.
+// keeps a copy of: that is a frame of the usual size. At its fastest level it hardly
+// finds any from further away.
 const windowBytes = 1 << 20
 
 // press is what a frame goes through on its way to the file. A writer has one, and
