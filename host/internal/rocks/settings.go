@@ -17,7 +17,7 @@ import (
 
 // cacheBytes is the size of the block cache, which is no stored option. Scans leave
 // nothing but indexes in it.
-const cacheBytes = 8 << 20
+const cacheBytes = 2 << 20
 
 // settings are the stored options of a database. The C memory behind all of them
 // belongs to latest.
