@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,9 +21,11 @@ type Ground struct {
 	Most    int    // of the database with the most tables
 	History int    // snapshots of the catalog with many
 	Plugins string // folder of the modules of the built-in strategies
+	Cache   string // folder of compiled modules; "" for one that is removed
 	Tools   Tools  // folder of programs that "make bench-deps" installs
 	Program string // rocksnap; "" when there is none that knows "bench-deed"
 
+	busy bool              // others write to the file system: nobody waits for theirs
 	made map[string]string // databases that cases share, by what they are
 	end  []func() error    // of the case that is set up
 }
@@ -35,7 +38,7 @@ func Full(dir string, size int64) *Ground {
 
 // Small returns the ground for a look at every case.
 func Small(dir string) *Ground {
-	return &Ground{Dir: dir, Size: 32 << 20, Tables: 300, Most: 1_000, History: 100}
+	return &Ground{Dir: dir, Size: 16 << 20, Tables: 200, Most: 500, History: 100}
 }
 
 // shape is the database of most cases: that of the figures, with values of a
@@ -85,7 +88,7 @@ func (g *Ground) copy(db, name string) (string, error) {
 }
 
 // cache is the folder of compiled modules.
-func (g *Ground) cache() string { return filepath.Join(g.Dir, "modules") }
+func (g *Ground) cache() string { return cmp.Or(g.Cache, filepath.Join(g.Dir, "modules")) }
 
 // atEnd has something done when the case ends, the latest first.
 func (g *Ground) atEnd(do func() error) { g.end = append(g.end, do) }
@@ -154,6 +157,20 @@ func copied(from, to string) error {
 // settle has everything written that earlier runs have left to the kernel, and reads
 // folders into the page cache: nobody pays for what another one did.
 func (g *Ground) settle(warm ...string) error {
+	if !g.busy {
+		if err := g.sync(); err != nil {
+			return err
+		}
+	}
+	for _, folder := range warm {
+		if err := read(folder); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Ground) sync() error {
 	dir, err := os.Open(g.Dir)
 	if err != nil {
 		return err
@@ -161,11 +178,6 @@ func (g *Ground) settle(warm ...string) error {
 	defer dir.Close()
 	if err := unix.Syncfs(int(dir.Fd())); err != nil {
 		return fmt.Errorf("sync file system: %w", err)
-	}
-	for _, folder := range warm {
-		if err := read(folder); err != nil {
-			return err
-		}
 	}
 	return nil
 }
