@@ -28,7 +28,7 @@ func (w *world) start(name string, live func(*process)) {
 }
 
 func (w *world) process(name string, r *rand.Rand) *process {
-	return &process{world: w, name: name, random: r, walks: map[string]int{}, walked: map[string]int{}, sent: map[string][]byte{}}
+	return &process{world: w, name: name, random: r, walks: map[string]int{}, walked: map[string]int{}, sent: map[string][]byte{}, handed: map[*simSession]bool{}}
 }
 
 // alone runs a process while there is no other.
@@ -78,6 +78,9 @@ func host(database string) func(*process) {
 				lives, rest = 2, time.Minute
 			}
 			for range 1 + p.random.IntN(lives) {
+				if err == nil && p.goes() {
+					err = p.ahead(w)
+				}
 				if err == nil && p.goes() {
 					err = p.sessions(w)
 				}

@@ -24,10 +24,11 @@ type model struct {
 	born  map[string]int      // the step at which an object was created
 	books map[string]*book    // by database
 
-	sessions map[*simSession]bool // that run
-	holds    map[*hold]bool       // that last
-	pins     map[string]*simPin   // of readers, by name
-	done     map[string]int       // what was reached, for the test to see that everything is
+	sessions map[*simSession]bool   // that run
+	handed   map[string]*simSession // that were ever handed over, by id
+	holds    map[*hold]bool         // that last
+	pins     map[string]*simPin     // of readers, by name
+	done     map[string]int         // what was reached, for the test to see that everything is
 
 	barrier  int                      // at which the members take their next group snapshot
 	plans    map[string]GroupPlan     // of groups that are not decided, by group
@@ -63,7 +64,7 @@ type hold struct {
 
 func newModel(w *world) *model {
 	m := &model{
-		world: w, names: map[string][32]byte{}, born: map[string]int{}, books: map[string]*book{}, sessions: map[*simSession]bool{},
+		world: w, names: map[string][32]byte{}, born: map[string]int{}, books: map[string]*book{}, sessions: map[*simSession]bool{}, handed: map[string]*simSession{},
 		holds: map[*hold]bool{}, pins: map[string]*simPin{}, done: map[string]int{}, plans: map[string]GroupPlan{}, outcomes: map[string]*GroupOutcome{},
 	}
 	for _, database := range simDatabases {
@@ -254,7 +255,7 @@ func (m *model) needs(object string) string {
 			return fmt.Sprintf("session %s of %s", s.id, s.process.name)
 		}
 	}
-	return ""
+	return m.keepsAhead(object)
 }
 
 func names(s *Manifest, object string) bool {

@@ -13,6 +13,9 @@ var mutations = map[string]spoiler{
 	"prune sees no intents": {hide: func(p *process, prefix, _, _ string) bool {
 		return isPruner(p) && strings.HasSuffix(prefix, "/intents/")
 	}},
+	"prune sees no intents of what was handed over": {hide: func(p *process, prefix, _, name string) bool {
+		return isPruner(p) && strings.HasSuffix(prefix, "/intents/") && p.model.isHanded(name)
+	}},
 	"prune sees no pins": {hide: func(p *process, prefix, _, _ string) bool {
 		return isPruner(p) && strings.Contains(prefix, "/pins/")
 	}},

@@ -88,6 +88,9 @@ func (s *simSession) take() (err error) {
 	if !s.process.dead && !errors.Is(err, blob.ErrUnknownOutcome) {
 		delete(s.model.sessions, s)
 	}
+	if err == nil { // it withdraws what it has adopted
+		clear(s.process.handed)
+	}
 	closeErr := s.alone(func() error { return s.run.Close(ctx, err) })
 	delete(s.model.sessions, s)
 	if errors.Is(err, ErrFenced) {

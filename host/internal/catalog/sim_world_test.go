@@ -93,6 +93,8 @@ type process struct {
 	made  string            // the last object that it created
 	sent  map[string][]byte // that it wanted to create, in a spoiled world
 
+	handed map[*simSession]bool // that nobody has adopted and committed yet
+
 	walks  map[string]int // lists that it began, by prefix
 	walked map[string]int // the step at which it began the last odd one
 }
