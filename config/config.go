@@ -65,7 +65,7 @@ const MaxShard = 1<<16 - 1
 type Snapshot struct {
 	Strategy  string // a key of [Config.Strategies]
 	Flush     Flush  // [FlushAuto] unless given
-	Preupload bool   // store files before the synchronous phase
+	Preupload bool   // store new files between snapshots, while a host stays open
 }
 
 // KeyGroups says that keys start with a big-endian key-group prefix.

@@ -23,7 +23,6 @@ var unsupported = []struct {
 	used func(*Config) bool
 }{
 	{"database.mode", func(c *Config) bool { return c.Database.Mode == Follow }},
-	{"snapshot.preupload", func(c *Config) bool { return c.Snapshot.Preupload }},
 }
 
 // check reports everything that is missing, unsupported or impossible.

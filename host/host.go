@@ -35,6 +35,7 @@ type Host struct {
 	reloading sync.Mutex      // held by Reload
 	offline   bool            // the database cannot be flushed
 	writer    *catalog.Writer // nil when opened with ReadOnlyRepository
+	preupload *preupload      // the same
 }
 
 // database is what snapshots need of RocksDB.
@@ -88,6 +89,8 @@ func (h *Host) start(ctx context.Context, s settings) error {
 		return fmt.Errorf("take over as writer: %w", err)
 	}
 	h.writer = writer
+	h.preupload = newPreupload(h, s.pace)
+	h.preupload.follow()
 	h.tidyKept(h.config().Local.Keep, "", nil)
 	return nil
 }
@@ -146,9 +149,9 @@ func thisProcess() catalog.Owner {
 	return catalog.Owner{Host: name, PID: os.Getpid()}
 }
 
-// Close waits for snapshots under way, then closes a database that the host owns.
+// Close waits for snapshots under way, stops what goes on between them, and closes a database that the host owns.
 func (h *Host) Close() error {
-	return errors.Join(h.db.Close(), h.strategies.close(context.Background()))
+	return errors.Join(h.preupload.close(), h.db.Close(), h.strategies.close(context.Background()))
 }
 
 // checkpoint makes and reads the checkpoint of a session.

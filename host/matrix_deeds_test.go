@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -41,6 +42,7 @@ var deeds = []deed{
 	snapshotDeed("canonical", native, unit{30, 5}, unit{30, 7}),
 	snapshotDeed("incremental", nil, unit{40, 11}, unit{60, 60}), // in its sandbox
 	inPacks(snapshotDeed("incremental", native, unit{28, 4}, unit{50, 23})),
+	aheadDeed(unit{38, 5}, unit{50, 23}),
 	restoreDeed("native-full", unit{15, 1}, unit{50, 7}),
 	restoreDeed("canonical", unit{10, 1}, unit{40, 7}),
 	partDeed(unit{15, 4}, unit{60, 19}),
@@ -70,6 +72,32 @@ func snapshotDeed(strategy string, options []host.Option, calls, changes unit) d
 		},
 		settleSnapshot, calls, changes,
 	}
+}
+
+// aheadDeed takes a snapshot of which most was stored before.
+func aheadDeed(calls, changes unit) deed {
+	d := snapshotDeed("incremental", native, calls, changes)
+	d.name = "store ahead"
+	d.prepare = func(_ *testing.T, w *world) {
+		w.cfg = at(w.cfg, w.db())
+		w.cfg.Snapshot.Strategy, w.cfg.Snapshot.Preupload = "incremental", true
+	}
+	d.do = func(ctx context.Context, w *world, store, _ blob.Store) error {
+		h, err := host.Open(ctx, w.cfg, append([]host.Option{host.Offline(), host.WithStore(store), atOnce}, native...)...)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		if err := host.StoreAhead(ctx, h); err != nil {
+			return err
+		}
+		m, err := h.Snapshot(ctx, host.SnapshotOptions{})
+		if err == nil && h.Preuploaded().Claimed == 0 {
+			return fmt.Errorf("snapshot %s has claimed nothing", m.ID)
+		}
+		return err
+	}
+	return d
 }
 
 // inPacks has small files share objects from now on.

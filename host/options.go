@@ -25,10 +25,11 @@ type settings struct {
 	cache   string
 	state   string // folder; see WithStateDir
 	clock   func() time.Time
+	pace    pace // of what is stored between snapshots
 }
 
 func newSettings(options []Option) settings {
-	s := settings{log: discard, clock: time.Now, native: make(map[string]func() abi.Strategy)}
+	s := settings{log: discard, clock: time.Now, pace: usualPace, native: make(map[string]func() abi.Strategy)}
 	for _, option := range options {
 		option(&s)
 	}

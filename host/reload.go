@@ -49,6 +49,7 @@ func (h *Host) reload(ctx context.Context, cfg *config.Config) error {
 	if err := before.release(context.WithoutCancel(ctx)); err != nil {
 		h.log.Warn("cannot close a module", "error", err)
 	}
+	h.preupload.follow()
 	return nil
 }
 

@@ -100,6 +100,9 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 		release()
 		return nil, err
 	}
+	if !dry {
+		h.preupload.pause(ctx)
+	}
 	ctx, op.cancel = context.WithCancel(ctx)
 	op.session = h.newSession(ctx, op.generation, op.options.Strategy, dry)
 	op.session.savepoint, op.session.link, op.session.instead = o.Savepoint, o.Link, o.instead
@@ -266,6 +269,9 @@ func fenced(err error) error {
 func (op *Operation) settle(m *Manifest, err error) {
 	defer close(op.done)
 	defer op.release()
+	if !op.session.dry {
+		defer op.host.preupload.resume(op)
+	}
 	op.manifest, op.err = m, err
 	if err != nil {
 		op.manifest = nil
