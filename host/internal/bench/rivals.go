@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
 // Tools is the folder of the programs that rocksnap is compared with. What is not
@@ -171,6 +173,14 @@ func (t Tools) BackupEngineVerify(backups string) Contender {
 
 // Scan reads every record by an iterator in C++, with checksums, as by default.
 func (t Tools) Scan(db string) Contender { return t.native(nil, "scan", db) }
+
+// ScanBinding reads every record by the iterator of the Go binding.
+func ScanBinding(db string) Contender {
+	return Contender{Run: func(context.Context) (Measure, error) {
+		took, bytes, err := rocks.PlainScan(db)
+		return Measure{Took: took, Bytes: bytes}, err
+	}}
+}
 
 // Puts writes every record of a database into a new one with its options, in batches
 // of 1,000, without a log, and flushes. Reading them is not timed.

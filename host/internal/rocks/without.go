@@ -132,3 +132,6 @@ func (*TableWriter) Finish() ([]string, error) { return nil, ErrNoRocksDB }
 
 // Close does nothing.
 func (*TableWriter) Close() error { return nil }
+
+// PlainScan fails with [ErrNoRocksDB].
+func PlainScan(string) (took time.Duration, bytes int64, err error) { return 0, 0, ErrNoRocksDB }
