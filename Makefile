@@ -90,7 +90,8 @@ test: build tools authors examples ## run every test, most with the race detecto
 	@ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m $$(go list ./... | grep -v -e /examples/strategies -e /host/scenarios)
 	@go test -count=1 -timeout 20m -run 'TestReloadUnderLoad$$|$(unraced)' ./host & unraced=$$!; \
 	  ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m -short ./examples/strategies/... && \
-	  go test -count=1 -timeout 20m ./host/scenarios; others=$$?; \
+	  go test -count=1 -timeout 20m ./host/scenarios && \
+	  go test -count=1 -timeout 10m -run 'TestRatios$$|TestSyncs$$' ./host/internal/bench; others=$$?; \
 	  wait $$unraced && exit $$others
 
 .PHONY: test-stores

@@ -14,6 +14,9 @@ import (
 	"github.com/rocksnap/rocksnap/host/internal/bench"
 )
 
+// smallRounds are those of --small, which judges nothing.
+const smallRounds = 2
+
 // comparison is what the flags of bench say.
 type comparison struct {
 	list    bool
@@ -30,10 +33,10 @@ func (c *cli) compareVerb() *cobra.Command {
 	var o comparison
 	cmd := verb("bench [CASE...]", "Compare rocksnap with other programs, side by side", `Makes databases, has rocksnap and others do the same work on them in turn, and
 prints the medians, their spread, and the ratios. Others are RocksDB's backup
-engine, ldb, cp, restic and rclone; who is not installed is left out by name, and
-'make bench-deps' installs them. A server for S3 is started on the loopback.
+engine, ldb, cp, restic and rclone; who is not installed is left out by name,
+and 'make bench-deps' installs them. A server for S3 runs on the loopback.
 
-The folder needs room for about five databases, and what is made there is removed
+The folder needs room for about ten databases, and what is made there is removed
 at the end. With --out, the results are kept in three files: results.md,
 results.json and results.svg.
 
@@ -49,17 +52,20 @@ Exit status: 0 ok, 1 failed, 2 usage, 130 interrupted.`,
 			if o.list {
 				return c.printCases(cases)
 			}
+			if o.small && !cmd.Flags().Changed("runs") {
+				o.rounds = smallRounds
+			}
 			return c.compare(cmd, cases, &o)
 		})
 	flags := cmd.Flags()
 	flags.BoolVar(&o.list, "list", false, "list the cases and what they must reach, and run nothing")
-	flags.BoolVar(&o.small, "small", false, "small databases: a look at every case in a minute")
+	flags.BoolVar(&o.small, "small", false, "small databases and 2 runs: a look at every case")
 	flags.StringVar(&o.size, "size", "1GiB", "`SIZE` of a database, as in 256MiB")
 	flags.IntVar(&o.rounds, "runs", bench.MinRounds, "`COUNT` of rounds that are recorded")
 	flags.StringVar(&o.dir, "dir", "", "`DIR` to work in; that for temporary files by default")
 	flags.StringVar(&o.out, "out", "", "`DIR` for the results")
-	flags.StringVar(&o.plugins, "plugins", "", "`DIR` of the built-in strategies; that beside the program by default")
-	flags.StringVar(&o.tools, "tools", "", "`DIR` of the others' programs; 'tools' beside the program by default")
+	flags.StringVar(&o.plugins, "plugins", "", "`DIR` of the built-in modules; plugins beside the program")
+	flags.StringVar(&o.tools, "tools", "", "`DIR` of the others' programs; tools beside the program")
 	return cmd
 }
 
@@ -128,6 +134,7 @@ func (o *comparison) ground(cmd *cobra.Command) (*bench.Ground, error) {
 	if o.small {
 		g = bench.Small(dir)
 	}
+	g.Cache = moduleCache()
 	g.Program = program
 	g.Plugins, g.Tools = or(o.plugins, filepath.Join(beside, "plugins")), bench.Tools(or(o.tools, filepath.Join(beside, "tools")))
 	return g, nil

@@ -50,6 +50,7 @@ const (
 	oneCore        = "rocksnap, one core"
 	checkpoint     = "RocksDB's checkpoint"
 	unchanged      = "rocksnap, nothing changed"
+	firstLook      = "rocksnap, on a machine that has not seen it"
 	quarterSize    = "rocksnap, a quarter of the size"
 )
 

@@ -101,61 +101,68 @@ func (s *site) entryBytes() (most int64, err error) {
 	return most, nil
 }
 
-// history makes a site with a catalog of many snapshots, of 40 files each.
-func (g *Ground) history(ctx context.Context) (*site, error) {
-	s, err := g.site(filepath.Join(g.Dir, "no-database"), "incremental")
-	if err == nil {
-		err = s.configure("incremental", "[retention]\nkeep_hourly = 24\nkeep_daily = 30")
-	}
+// history makes a site with a catalog of many snapshots, of 40 files each. Cases only
+// read it.
+func (g *Ground) history(ctx context.Context) (s *site, repository string, err error) {
+	repository, err = g.once("history", func(path string) error {
+		store, err := dir.Create(path)
+		if err != nil {
+			return err
+		}
+		return catalogtest.Fill(ctx, store, databaseName, catalogtest.Shape{Snapshots: g.History, Files: 40, New: 1})
+	})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	store, err := dir.Create(s.repository())
-	if err != nil {
-		return nil, err
+	if s, err = g.site(filepath.Join(g.Dir, "no-database"), "incremental"); err != nil {
+		return nil, "", err
 	}
-	return s, catalogtest.Fill(ctx, store, databaseName, catalogtest.Shape{Snapshots: g.History, Files: 40, New: 1})
+	s.url = "file:" + repository
+	return s, repository, s.configure("incremental", "[retention]\nkeep_hourly = 24\nkeep_daily = 30")
 }
 
 func listed(ctx context.Context, g *Ground) ([]Contender, error) {
-	s, err := g.history(ctx)
-	if err != nil {
-		return nil, err
-	}
-	run := func(ctx context.Context) (Measure, error) {
-		return s.look(ctx, func(r *host.Repository) error {
-			list, err := r.List(ctx)
-			if err == nil && len(list) != g.History {
-				err = fmt.Errorf("list has %d snapshots of %d", len(list), g.History)
-			}
-			return err
-		})
-	}
-	return []Contender{g.fair(ours, Contender{Run: run}, s.repository())}, nil
+	return g.looked(ctx, func(ctx context.Context, r *host.Repository) error {
+		list, err := r.List(ctx)
+		if err == nil && len(list) != g.History {
+			err = fmt.Errorf("list has %d snapshots of %d", len(list), g.History)
+		}
+		return err
+	})
 }
 
 func prunePlanned(ctx context.Context, g *Ground) ([]Contender, error) {
-	s, err := g.history(ctx)
+	return g.looked(ctx, func(ctx context.Context, r *host.Repository) error {
+		plan, err := r.Prune(ctx, host.PruneOptions{DryRun: true})
+		if err == nil && len(plan.Verdicts) != g.History {
+			err = fmt.Errorf("prune judges %d snapshots of %d", len(plan.Verdicts), g.History)
+		}
+		return err
+	})
+}
+
+// looked asks something of a long catalog: as a machine that has seen it before, and as
+// one that has not.
+func (g *Ground) looked(ctx context.Context, ask func(context.Context, *host.Repository) error) ([]Contender, error) {
+	s, repository, err := g.history(ctx)
 	if err != nil {
 		return nil, err
 	}
+	state := filepath.Join(s.folder, "state")
 	run := func(ctx context.Context) (Measure, error) {
-		return s.look(ctx, func(r *host.Repository) error {
-			plan, err := r.Prune(ctx, host.PruneOptions{DryRun: true})
-			if err == nil && len(plan.Verdicts) != g.History {
-				err = fmt.Errorf("prune judges %d snapshots of %d", len(plan.Verdicts), g.History)
-			}
-			return err
-		})
+		r, err := host.OpenRepository(ctx, s.cfg, host.WithStateDir(state))
+		if err != nil {
+			return Measure{}, err
+		}
+		return timed(0, func() error { return ask(ctx, r) })
 	}
-	return []Contender{g.fair(ours, Contender{Run: run}, s.repository())}, nil
-}
-
-// look measures something that is asked of the repository.
-func (s *site) look(ctx context.Context, ask func(*host.Repository) error) (Measure, error) {
-	r, err := host.OpenRepository(ctx, s.cfg)
-	if err != nil {
-		return Measure{}, err
+	cold := func(context.Context) error { return os.RemoveAll(state) }
+	warm := func(ctx context.Context) error {
+		_, err := run(ctx)
+		return err
 	}
-	return timed(0, func() error { return ask(r) })
+	return []Contender{
+		g.fair(ours, Contender{Before: warm, Run: run}, repository),
+		g.fair(firstLook, Contender{Before: cold, Run: run}, repository),
+	}, nil
 }
