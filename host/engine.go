@@ -62,7 +62,11 @@ func (rocksKind) Create(dir string, spec sink.Spec) (sink.Sink, error) {
 	if err := sameOrder(spec, db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &rocksSink{db}, nil
+	end, err := db.LimitTables()
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &rocksSink{db, end}, nil
 }
 
 // withoutRocksDB tells what to do where there is no RocksDB.
@@ -135,7 +139,10 @@ func readFamily(ctx context.Context, view *rocks.View, f rocks.Family, visit sin
 }
 
 // rocksSink writes tables beside a new database, and ingests them.
-type rocksSink struct{ db *rocks.DB }
+type rocksSink struct {
+	db  *rocks.DB
+	end func() error // gives the closed database its own options
+}
 
 // NewRun implements sink.Sink.
 func (s *rocksSink) NewRun(family, dir string) (sink.Run, error) {
@@ -150,7 +157,7 @@ func (s *rocksSink) NewRun(family, dir string) (sink.Run, error) {
 func (s *rocksSink) Load(family string, files []string) error { return s.db.Ingest(family, files) }
 
 // Close implements sink.Sink.
-func (s *rocksSink) Close() error { return s.db.Close() }
+func (s *rocksSink) Close() error { return errors.Join(s.db.Close(), s.end()) }
 
 // Abort implements sink.Sink.
 func (s *rocksSink) Abort() { _ = s.db.Close() }

@@ -36,7 +36,7 @@ func TestMemoryOfRecords(t *testing.T) {
 	}{
 		{"larger", 100, 64 * mebibyte, 0},
 		{"values of 1 MiB", mebibyte, 64 * mebibyte, 4 * 3},
-		{"values of 16 MiB", long, 4 * long, 6 * 16},
+		{"values of 16 MiB", long, 4 * long, 8 * 16},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			peaks := peaksOfRecords(t, valuesOf(t, tt.size, tt.bytes))

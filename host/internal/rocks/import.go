@@ -123,6 +123,29 @@ func (w *TableWriter) Close() error {
 	return err
 }
 
+// ingestTables is how many tables a database keeps open that ingests many, less some
+// that RocksDB sets apart.
+const ingestTables = 20
+
+// LimitTables has the database keep few tables open, so that memory does not grow
+// with what it ingests. RocksDB stores that; end, which has to be called after Close,
+// gives whoever opens the database next its own options again.
+func (db *DB) LimitTables() (end func() error, err error) {
+	release, err := db.Acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	text, err := OptionsText(db.path)
+	if err == nil {
+		err = failure(C.rs_limit_tables(db.instance.native(), ingestTables))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("limit the open tables of %s: %w", db.path, err)
+	}
+	return func() error { return restoreOptions(db.path, text) }, nil
+}
+
 // Ingest moves SSTs of [TableWriter] into a column family, all of them or none.
 // They must not overlap one another. It flushes first, since RocksDB 7.8 can
 // spoil the order of level 0 when memtables hold newer records of the same keys.

@@ -130,3 +130,25 @@ func TestIngestOverExistingRecords(t *testing.T) {
 	assert.Error(t, db.Ingest("default", []string{filepath.Join(t.TempDir(), "absent.sst")}))
 	assert.NoError(t, db.Ingest("default", nil))
 }
+
+// A database that ingests few tables at a time has its own options in the end.
+func TestLimitTables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	db := open(t, path, Creation{Families: []string{"other"}})
+	stored := func() string {
+		text, err := os.ReadFile(newest(t, path, "OPTIONS-*"))
+		require.NoError(t, err)
+		return string(text)
+	}
+	before := stored()
+	require.Contains(t, before, "max_open_files=-1")
+	end, err := db.LimitTables()
+	require.NoError(t, err)
+	require.Contains(t, stored(), "max_open_files=20")
+	put(t, db, "other", sample(0, 10, 10)...)
+	require.NoError(t, db.Close())
+	require.NoError(t, end())
+	require.Equal(t, before, stored())
+	_, err = db.LimitTables()
+	require.ErrorIs(t, err, ErrClosed)
+}

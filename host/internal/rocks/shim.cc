@@ -117,6 +117,12 @@ void rs_read_lightly(rocksdb_options_t* family) {
   table->filter_policy = nullptr;
 }
 
+// rs_limit_tables sets how many tables a database keeps open. RocksDB stores it, and more
+// that it changes on the way.
+char* rs_limit_tables(rocksdb_t* db, int open) {
+  return message(root(db)->SetDBOptions({{"max_open_files", std::to_string(open)}}));
+}
+
 rs_family* rs_default_family(rocksdb_t* db) { return reinterpret_cast<rs_family*>(root(db)->DefaultColumnFamily()); }
 
 rs_family* rs_family_of(rocksdb_column_family_handle_t* handle) { return reinterpret_cast<rs_family*>(handle->rep); }

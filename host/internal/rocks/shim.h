@@ -43,6 +43,7 @@ typedef struct {
 char* rs_version(void);
 char* rs_check_options(const char* dir, char** wal_dir);
 void rs_recover_to_tables(rocksdb_options_t* database);
+char* rs_limit_tables(rocksdb_t* db, int open);
 void rs_read_lightly(rocksdb_options_t* family);
 
 void rs_expire(rocksdb_options_t* options, int format, uint64_t life, uintptr_t clock);

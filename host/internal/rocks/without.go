@@ -135,3 +135,6 @@ func (*TableWriter) Close() error { return nil }
 
 // PlainScan fails with [ErrNoRocksDB].
 func PlainScan(string) (took time.Duration, bytes int64, err error) { return 0, 0, ErrNoRocksDB }
+
+// LimitTables does nothing.
+func (*DB) LimitTables() (end func() error, err error) { return nil, ErrNoRocksDB }
