@@ -45,8 +45,8 @@ type preupload struct {
 	paused int                // snapshots under way
 	halt   context.CancelFunc // of the round under way
 	count  Preuploaded
-	stored map[string]catalog.Stored // not yet claimed, by identity
-	again  bool                      // something has changed that the database does not show
+	stored map[string]storedAhead // not yet claimed, by identity
+	again  bool                   // something has changed that the database does not show
 
 	turn  sync.Mutex // held by whoever uses the rest
 	ahead *ahead     // nil before it has begun
@@ -55,7 +55,13 @@ type preupload struct {
 	left  map[string]bool      // files that are left to the snapshot, by identity
 	stamp string               // of the database, when it was last looked at
 	waits bool                 // a file was too young then
-	rest  time.Time            // after a failure; nothing is done before
+	rest  time.Time            // nothing is done before
+}
+
+// storedAhead is a file that was stored, with what is known only to who has read it.
+type storedAhead struct {
+	catalog.Stored
+	plain string // as in [plainDigests]
 }
 
 // pace says when files are stored.
@@ -71,7 +77,7 @@ const restAfter = 30 * time.Second
 
 func newPreupload(h *Host, pace pace) *preupload {
 	return &preupload{
-		host: h, pace: pace, stored: make(map[string]catalog.Stored),
+		host: h, pace: pace, stored: make(map[string]storedAhead),
 		seen: make(map[string]time.Time), left: make(map[string]bool),
 	}
 }
@@ -181,7 +187,7 @@ func stampDatabase(dir string) (string, error) {
 }
 
 // pause ends what is under way, and hands over to a snapshot that is about to begin.
-func (p *preupload) pause(ctx context.Context) {
+func (p *preupload) pause(next *session) {
 	if p == nil {
 		return
 	}
@@ -193,8 +199,17 @@ func (p *preupload) pause(ctx context.Context) {
 	p.mu.Unlock()
 	p.turn.Lock()
 	defer p.turn.Unlock()
-	if err := p.handOver(ctx); err != nil {
+	if err := p.handOver(next.ctx); err != nil {
 		p.host.log.Warn("some of what was stored between snapshots is stored again", "error", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, left := range p.stored {
+		if left.plain != "" {
+			var f File
+			refer(&f, left.Stored)
+			next.digests.add(&f, left.plain)
+		}
 	}
 }
 

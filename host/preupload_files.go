@@ -68,14 +68,21 @@ func (a *ahead) end(ctx context.Context) error {
 	return err
 }
 
+// lookShare bounds the time that goes into looking at a large MANIFEST to one in so
+// many seconds.
+const lookShare = 20
+
 // store stores the files that are due. Its turn must be taken.
 func (p *preupload) store(ctx context.Context) error {
-	a := p.ahead
+	a, begun := p.ahead, time.Now()
 	live, err := readLive(a.host.db.Path(), a.lineage.origin)
 	if err != nil {
 		return err
 	}
-	a.capture = live
+	if took := time.Since(begun); took > p.pace.every/lookShare {
+		p.rest = time.Now().Add(lookShare * took)
+	}
+	a.capture = &capture{dir: live.dir, remove: live.remove} // without the list, which may be long
 	p.watch.look(live)
 	due := p.due(live, time.Now())
 	if len(due) == 0 {
@@ -164,7 +171,7 @@ func (p *preupload) stores(entry *catalog.File) {
 	if before, ok := p.stored[entry.Identity]; !ok || before.Object != entry.Object {
 		p.count.Stored += entry.Size
 	}
-	p.stored[entry.Identity] = storedAs(entry.Identity, entry, "")
+	p.stored[entry.Identity] = storedAhead{storedAs(entry.Identity, entry, ""), p.ahead.digests.of(entry)}
 }
 
 // quietBytes is how much of the WAL is worth a table of its own.
@@ -214,8 +221,7 @@ func (p *preupload) flushQuiet(ctx context.Context) error {
 	if flush == rocks.FlushNever || p.host.offline || !p.watch.isQuiet(p.pace.age) {
 		return ctx.Err()
 	}
-	p.watch = quietLog{}
-	p.stamp = ""
+	p.watch = quietLog{} // until the MANIFEST changes
 	_, err := rocks.FlushFor(p.host.db, flush, quietBytes)
 	return err
 }

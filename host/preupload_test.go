@@ -171,14 +171,18 @@ func TestPreuploadIsClaimed(t *testing.T) {
 	assert.Equal(t, a.host.Preuploaded().Stored, a.host.Preuploaded().Claimed)
 }
 
-// TestPreuploadEncrypted claims what is encrypted for the same recipients.
+// TestPreuploadEncrypted claims what is encrypted, and knows the digests by which files
+// that are kept on this machine are proven.
 func TestPreuploadEncrypted(t *testing.T) {
 	_, both := newKey(t)
-	a := newAhead(t, both)
+	a := newAhead(t, both, "[local]", "keep = 1")
 	a.fill(t, "more", 300)
 	assert.Positive(t, a.ahead(t))
-	a.requireClaimed(t, a.host.Preuploaded().Stored)
+	m := a.requireClaimed(t, a.host.Preuploaded().Stored)
 	assert.Positive(t, a.host.Preuploaded().Claimed)
+	restored := claimed(t, a.cfg, host.RestoreOptions{Snapshots: []string{m.ID}})
+	assert.Zero(t, restored.Bytes, "all of it is here")
+	assert.Equal(t, m.BytesFull, restored.Local)
 }
 
 // TestPreuploadLeavesPacksAlone leaves small files to the snapshot, and all of them

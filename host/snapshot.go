@@ -100,12 +100,12 @@ func (h *Host) begin(ctx context.Context, o SnapshotOptions, dry bool) (*Operati
 		release()
 		return nil, err
 	}
-	if !dry {
-		h.preupload.pause(ctx)
-	}
 	ctx, op.cancel = context.WithCancel(ctx)
 	op.session = h.newSession(ctx, op.generation, op.options.Strategy, dry)
 	op.session.savepoint, op.session.link, op.session.instead = o.Savepoint, o.Link, o.instead
+	if !dry {
+		h.preupload.pause(op.session)
+	}
 	if err := op.prepare(ctx); err != nil {
 		op.settle(nil, err)
 		return nil, op.err
