@@ -11,10 +11,7 @@ import (
 	"github.com/rocksnap/rocksnap/host"
 )
 
-func (c *cli) restoreVerb() *cobra.Command {
-	var f restoreFlags
-	var from string
-	cmd := verb("restore [ID|latest]", "Make a database of a snapshot, of a part, or of several", `Makes a database of a snapshot, by default the latest. The target must be absent
+const restoreText = `Makes a database of a snapshot, by default the latest. The target must be absent
 or an empty directory, and neither within the repository or the database's
 folder nor around them; afterwards it is the complete database, or as it was.
 An ID may be cut to an unambiguous beginning. A restore that was broken off goes
@@ -51,15 +48,21 @@ RocksDB's must not be there, as all of the old database is removed.
 copying them. It is quick, and no backup: damage to one is damage to both.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked, 12 key,
-20 damage found, 30 plugin refused or failed, 130 interrupted.`,
-		`  rocksnap restore --target restored
+20 damage found, 30 plugin refused or failed, 130 interrupted.`
+
+const restoreExample = `  rocksnap restore --target restored
   rocksnap restore 019c2f6e --target /srv/orders
   rocksnap restore --snapshot orders-0/latest --snapshot orders-1/latest \
     --key-groups 0-31 --target /srv/orders-of-4
   rocksnap restore 019c2f6e --target staging --claim fork
   rocksnap restore --from file:/mnt/019c2f6e-0f0b-7b7c-8e5a-1d2c3b4a5f60 --target old
   rocksnap restore 019c2f6e --target /srv/orders --delta
-  rocksnap restore --target lines --engine jsonl`, cobra.MaximumNArgs(1),
+  rocksnap restore --target lines --engine jsonl`
+
+func (c *cli) restoreVerb() *cobra.Command {
+	var f restoreFlags
+	var from string
+	cmd := verb("restore [ID|latest]", "Make a database of a snapshot, of a part, or of several", restoreText, restoreExample, cobra.MaximumNArgs(1),
 		func(cmd *cobra.Command, args []string) error {
 			o, err := f.options(cmd, args)
 			if err != nil {
