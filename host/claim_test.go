@@ -109,6 +109,7 @@ func requireApart(t testing.TB, a, b *host.Manifest) {
 // TestForksNeverMix makes two databases of one snapshot, which go on to write
 // different files under the same numbers, blob files among them, in one repository.
 func TestForksNeverMix(t *testing.T) {
+	unraced(t)
 	for _, name := range []string{"", "staging"} {
 		t.Run("name "+name, func(t *testing.T) {
 			path := blobbed(t)
@@ -164,6 +165,7 @@ func TestForksNeverMix(t *testing.T) {
 // TestForkWhoseOriginIsGone: what a fork was made of may be pruned at any time, of
 // another database too, and then there is nothing to share.
 func TestForkWhoseOriginIsGone(t *testing.T) {
+	unraced(t)
 	path := blobbed(t)
 	cfg := dbtest.Config(t, path)
 	snapshot(t, cfg, "incremental")
@@ -183,6 +185,7 @@ func TestForkWhoseOriginIsGone(t *testing.T) {
 // TestForkOutlivesItsOrigin: what a fork shares with another database stays when
 // that one is pruned, while the fork's session runs and afterwards.
 func TestForkOutlivesItsOrigin(t *testing.T) {
+	unraced(t)
 	path := blobbed(t)
 	cfg := dbtest.Config(t, path)
 	first := snapshot(t, cfg, "incremental")
@@ -212,6 +215,7 @@ func TestForkOutlivesItsOrigin(t *testing.T) {
 
 // TestForkOfOthersKeys: what is encrypted for others is shared by no fork.
 func TestForkOfOthersKeys(t *testing.T) {
+	unraced(t)
 	path := blobbed(t)
 	cfg := dbtest.Config(t, path)
 	cfg.Repository.URL += "-encrypted"
@@ -262,6 +266,7 @@ func TestNoClaimPinsOnce(t *testing.T) {
 // next increment, out of the histories of other databases, however the first ones
 // are pruned afterwards.
 func TestRescaledForksReuse(t *testing.T) {
+	unraced(t)
 	const count = 16
 	from := newFleet(t, 2, count, rocks.Creation{}, func(db *rocks.DB, i uint32, groups keygroup.Range) {
 		for seed := range uint64(2) {
@@ -295,6 +300,7 @@ func TestRescaledForksReuse(t *testing.T) {
 // TestManyOrigins: only the origins that an intent has room for are built on, as
 // nothing keeps the others from prune.
 func TestManyOrigins(t *testing.T) {
+	unraced(t)
 	path := blobbed(t)
 	cfg := dbtest.Config(t, path)
 	first := snapshot(t, cfg, "incremental")

@@ -99,6 +99,7 @@ func requireShared(t *testing.T, m *host.Manifest, kept, path string) {
 
 // TestNothingIsKept of what is no native snapshot, and without being asked to.
 func TestNothingIsKept(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	snapshot(t, dbtest.Config(t, path), "native-full")
 	requireClean(t, path)
@@ -117,6 +118,7 @@ func TestNothingIsKept(t *testing.T) {
 
 // TestKeptOnesGo as soon as there is no use for them.
 func TestKeptOnesGo(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	file := func(keep int) string { return fmt.Sprintf("[local]\nkeep = %d\n", keep) }
 	cfg := dbtest.Config(t, path, file(3))
@@ -150,6 +152,7 @@ func TestKeptOnesGo(t *testing.T) {
 // TestLocalDamage changes what is kept in every way, in a repository that can tell
 // by the manifest and in an encrypted one, where only the note can.
 func TestLocalDamage(t *testing.T) {
+	unraced(t)
 	_, both := newKey(t)
 	for name, lines := range map[string]string{"plain": "", "encrypted": both} {
 		t.Run(name, func(t *testing.T) {
@@ -258,6 +261,7 @@ func tableOf(t *testing.T, m *host.Manifest) *host.File {
 
 // TestKeptOfAnother has checkpoints of other repositories, databases and hosts.
 func TestKeptOfAnother(t *testing.T) {
+	unraced(t)
 	path := shapes[0].make(t)
 	cfg := dbtest.Config(t, path, keepOne)
 	m := snapshot(t, cfg, "incremental")
@@ -382,6 +386,7 @@ func flipByte(t *testing.T, file string, at int) {
 // TestKeptNoteThatIsNone puts what is no file, or one without end, in the place of a
 // note: nobody waits for it.
 func TestKeptNoteThatIsNone(t *testing.T) {
+	unraced(t)
 	for name, replace := range map[string]func(string) error{
 		"pipe":   func(note string) error { return unix.Mkfifo(note, 0o600) },
 		"folder": func(note string) error { return os.Mkdir(note, 0o700) },

@@ -166,6 +166,7 @@ func TestNotifications(t *testing.T) {
 
 // TestNotifiedUntilCommitted tells what is gone until a snapshot has come of it.
 func TestNotifiedUntilCommitted(t *testing.T) {
+	unraced(t)
 	inBothPlaces(t, func(t *testing.T, w *theatre) {
 		first := w.open("")
 		one, two := first.take(), first.take()
@@ -326,6 +327,7 @@ func TestDeafStrategies(t *testing.T) {
 // removed, in any order. In the end the strategy has heard of every fate, and of none
 // that was not.
 func TestNotificationsAtRandom(t *testing.T) {
+	unraced(t)
 	for seed := range soaked(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newTheatre(t, "native")

@@ -33,6 +33,7 @@ func onlyPack(t *testing.T, m *host.Manifest) string {
 // TestPackCopy copies packs to where files go into packs and to where they do not,
 // as they are and to other recipients, and goes on there.
 func TestPackCopy(t *testing.T) {
+	unraced(t)
 	path := tiny(t, 30)
 	_, key := newKey(t)
 	_, other := newKey(t)
@@ -80,6 +81,7 @@ func TestPackCopy(t *testing.T) {
 // TestPackRepair heals packs of which the database still has every file, whatever
 // became of them.
 func TestPackRepair(t *testing.T) {
+	unraced(t)
 	path := tiny(t, 20)
 	want := dbtest.Digest(t, path)
 	cfg := packed(dbtest.Config(t, path))
@@ -107,6 +109,7 @@ func TestPackRepair(t *testing.T) {
 // TestPackThatCannotBeHealed leaves a damaged pack to the snapshots that can do with
 // the rest of it, and keeps later ones from reusing it.
 func TestPackThatCannotBeHealed(t *testing.T) {
+	unraced(t)
 	path := tiny(t, 20)
 	cfg := packed(dbtest.Config(t, path))
 	cfg.Repository.Pack.MaxSpaceAmplification = 0
@@ -144,6 +147,7 @@ func TestPackThatCannotBeHealed(t *testing.T) {
 // TestPackMissing has an increment upload what a missing pack held, and put nothing
 // under its name.
 func TestPackMissing(t *testing.T) {
+	unraced(t)
 	cfg := packed(dbtest.Config(t, tiny(t, 20)))
 	for _, strategy := range []string{"increment", "incremental"} {
 		base := increment(t, cfg, strategy)
@@ -189,6 +193,7 @@ func TestPackRot(t *testing.T) {
 
 // TestPackResume goes on from the packs of a session that came to no end.
 func TestPackResume(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	for name, lines := range map[string][]string{"plain": nil, "encrypted": {key}} {
 		t.Run(name, func(t *testing.T) {
@@ -266,6 +271,7 @@ func TestPackInSmallReads(t *testing.T) {
 // TestPackKeptLocally takes files from the checkpoint on this machine by digests that
 // only the session knows which stored them, encrypted, in packs.
 func TestPackKeptLocally(t *testing.T) {
+	unraced(t)
 	_, key := newKey(t)
 	path := tiny(t, 10)
 	want := dbtest.Digest(t, path)

@@ -241,6 +241,7 @@ func TestPackGuests(t *testing.T) {
 // TestPackFaults fails what goes into packs: a file that is submitted twice, one
 // that cannot be read, one that is never waited for, and all of it at a cancel.
 func TestPackFaults(t *testing.T) {
+	unraced(t)
 	path := tiny(t, 20)
 	for name, c := range map[string]struct {
 		run  func(ctx context.Context, s abi.Session, files []abi.File, cancel func()) error
@@ -288,6 +289,7 @@ func TestPackFaults(t *testing.T) {
 // TestPackAmplification stores anew what is alive of a pack once too much of it is
 // dead, but not before, and never where nobody asks for it.
 func TestPackAmplification(t *testing.T) {
+	unraced(t)
 	for _, c := range []struct {
 		most  float64
 		dead  int // of 40 tables
@@ -321,6 +323,7 @@ func TestPackAmplification(t *testing.T) {
 
 // TestPackOnServer leads packs through their life on a server, encrypted.
 func TestPackOnServer(t *testing.T) {
+	unraced(t)
 	n := tinyFiles(t)
 	path := tiny(t, n)
 	want := dbtest.Digest(t, path)

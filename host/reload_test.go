@@ -283,7 +283,9 @@ func raced() bool {
 // unraced leaves a test out under the race detector, with which it takes minutes
 // and shows nothing that others do not. 'make test' runs it without, by its name.
 func unraced(t *testing.T) {
+	t.Helper()
 	if raced() {
+		require.Regexp(t, "^("+os.Getenv("ROCKSNAP_TEST_UNRACED")+")", t.Name(), "the Makefile does not name it")
 		t.Skip("'make test' runs it without the race detector")
 	}
 }

@@ -213,7 +213,7 @@ func (r *Repository) checkTTL(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("read identity: %w", err)
 	}
-	s := &session{host: &Host{Repository: r}, ctx: ctx}
+	s := &session{host: &Host{Repository: r}, ctx: ctx, manifests: make(map[uint64]*catalog.Manifest)}
 	if s.lineage, err = readLineage(path, strings.TrimSpace(string(identity))); err != nil {
 		return err
 	}

@@ -134,14 +134,15 @@ type claim struct {
 
 // settle turns the end of a conditional write into one of the outcomes of Create.
 // unsure says that an answer was lost; then only the object itself can tell. So it
-// is where the upload is gone, which somebody else has completed or removed.
+// is where the upload is gone, which somebody else has completed or removed, and
+// where a server may have said so to nobody: see [cutOff].
 func (s *Store) settle(ctx context.Context, c claim, unsure bool, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case !unsure && taken(err):
 		return fs.ErrExist
-	case !unsure && !isCode(err, codeNoUpload, codeBadPart):
+	case !unsure && !isCode(err, codeNoUpload, codeBadPart) && !cutOff(err):
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)

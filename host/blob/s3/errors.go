@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"syscall"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -84,6 +85,12 @@ func slow(err error) bool {
 func unanswered(err error) bool {
 	status, code := answer(err)
 	return status < 300 || status >= 500 && code != codeSlowDown && !final(status)
+}
+
+// cutOff reports that the connection broke while a request was sent. So it does when
+// a server refuses without reading, and hangs up: its answer is lost on the way.
+func cutOff(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // final reports that a status which looks like a fault is a refusal.

@@ -25,6 +25,9 @@ func TestHelp(t *testing.T) {
 	verbs := 0
 	var walk func(*cobra.Command)
 	walk = func(cmd *cobra.Command) {
+		if cmd.Hidden {
+			return // programs call it, and nobody else
+		}
 		verbs++
 		t.Run(cmd.CommandPath(), func(t *testing.T) {
 			assert.NotEmpty(t, cmd.Short)
@@ -40,7 +43,7 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	walk(root)
-	assert.Equal(t, 35, verbs) // the groups and the root among them
+	assert.Equal(t, 37, verbs) // the groups and the root among them
 }
 
 func TestReport(t *testing.T) {

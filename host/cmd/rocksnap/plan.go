@@ -16,8 +16,9 @@ would upload and reuse, and what made the new bytes in each column family: a
 flush, a compaction from one level to another, an ingestion, a collection of blob
 garbage; or else wal, metadata or records. RocksDB's MANIFEST tells that of all
 files since the database was last opened for writing; of older ones that are new
-here, such as all in a first snapshot, only the level is known. Where records are exported, bytes are an estimate. The
-database is not changed: what a snapshot would flush counts as wal.
+here, such as all in a first snapshot, only the level is known. Where records are
+exported, bytes are an estimate. The database is not changed: what a snapshot
+would flush counts as wal.
 
 Exit status: 0 ok, 1 failed, 2 usage, 10 no repository, 11 locked,
 20 damage found, 30 plugin refused or failed, 130 interrupted.`,

@@ -39,10 +39,10 @@ With --engine the records go into another database than RocksDB: pebble has a
 folder for each column family, bbolt a bucket, and jsonl a file of JSON lines
 with keys and values in base64.
 
---delta replaces a database in the target, which no process may have open: files of
-it that are those of the snapshot, by their digests, are reused, and only the others
-are fetched. It stays as it is until the new one is complete. Files that are not
-RocksDB's must not be there, as all of the old database is removed.
+--delta replaces a database in the target, which no process may have open: files
+of it that are those of the snapshot, by their digests, are reused, and only the
+others are fetched. It stays as it is until the new one is complete. Files that
+are not RocksDB's must not be there, as all of the old database is removed.
 
 --link shares the files of a repository in a directory with the target instead of
 copying them. It is quick, and no backup: damage to one is damage to both.
