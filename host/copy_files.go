@@ -249,7 +249,7 @@ func (p *passage) module(ctx context.Context, digest string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		var code []byte
 		if code, err = p.from.catalog.Module(ctx, digest); err == nil {
-			_, err = p.to.catalog.PutModule(ctx, code)
+			err = p.to.catalog.PutModule(ctx, digest, code)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, catalog.ErrDamaged) {

@@ -84,7 +84,7 @@ func (g *generation) launch(ctx context.Context, name string) (instance, error) 
 	}
 	var started instance
 	if o := g.options(name); o.Process {
-		started, err = remote.New(ctx, name, g.module(name), o)
+		started, err = remote.New(ctx, name, g.module(name).wasm, o)
 	} else {
 		started, err = m.New(ctx)
 	}
@@ -371,12 +371,12 @@ func (g *generation) provenance(name string) catalog.Strategy {
 	return p
 }
 
-// module returns the bytes that run under a name; nil for a native strategy.
-func (g *generation) module(name string) []byte {
+// module returns the file that runs under a name; nil for a native strategy.
+func (g *generation) module(name string) *moduleFile {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if _, ok := g.loaded[name]; ok {
-		return g.files[name].wasm
+		return g.files[name]
 	}
 	return nil
 }

@@ -24,8 +24,8 @@ func CheckStrategy(ctx context.Context, cfg *config.Config, name string, options
 	if err := g.check(ctx, name); err != nil {
 		return info, err
 	}
-	if wasm := g.module(name); wasm != nil {
-		if info, err = strategy.Inspect(wasm); err != nil {
+	if file := g.module(name); file != nil {
+		if info, err = strategy.Inspect(file.wasm); err != nil {
 			return info, problem(CodePlugin, fmt.Errorf("inspect strategy %s: %w", name, err), "")
 		}
 		if err := r.checkSchema(g, info, name); err != nil {

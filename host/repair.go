@@ -291,7 +291,7 @@ func (p *repair) module(ctx context.Context, digest string) (outcome, error) {
 		if err := p.host.store.Delete(ctx, catalog.ModuleName(digest)); err != nil {
 			return outcome{}, err
 		}
-		if _, err := p.host.catalog.PutModule(ctx, file.wasm); err != nil {
+		if err := p.host.catalog.PutModule(ctx, digest, file.wasm); err != nil {
 			return outcome{}, err
 		}
 		return outcome{true, "from the configured strategy " + name}, nil

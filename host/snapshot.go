@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 )
@@ -204,16 +206,9 @@ func (op *Operation) prepare(ctx context.Context) error {
 // run is the asynchronous phase: transfer, seal, and what publish does with it.
 func (op *Operation) run(publish func(context.Context, *Manifest) error) {
 	ctx, s := op.session.ctx, op.session
-	s.enter(ctx, abi.PhaseSnapshot)
-	if op.strategy != nil {
-		if err := op.strategy.Snapshot(ctx, s); err != nil {
-			op.settle(nil, s.blame(err, ""))
-			return
-		}
-	}
-	m, err := s.seal()
+	m, err := op.transfer(ctx)
 	if err != nil {
-		op.settle(nil, s.refuse(err))
+		op.settle(nil, err)
 		return
 	}
 	m.Labels, m.Savepoint = op.options.Labels, op.options.Savepoint
@@ -221,6 +216,53 @@ func (op *Operation) run(publish func(context.Context, *Manifest) error) {
 	markLinked(m)
 	m.PrepareMs, m.TotalMs = milliseconds(op.prepared), milliseconds(time.Since(s.started))
 	op.settle(m, publish(ctx, m))
+}
+
+// transfer stores what the manifest will name: the files, and beside them the module.
+func (op *Operation) transfer(ctx context.Context) (*Manifest, error) {
+	s := op.session
+	s.enter(ctx, abi.PhaseSnapshot)
+	beside, stop := context.WithCancel(ctx)
+	defer stop()
+	var module errgroup.Group
+	module.Go(func() error { return op.keepModule(beside) })
+	m, err := op.transferFiles(ctx)
+	if err != nil {
+		stop()
+	}
+	if unkept := module.Wait(); err == nil {
+		err = unkept
+	}
+	return m, err
+}
+
+func (op *Operation) transferFiles(ctx context.Context) (*Manifest, error) {
+	s := op.session
+	if op.strategy != nil {
+		if err := op.strategy.Snapshot(ctx, s); err != nil {
+			return nil, s.blame(err, "")
+		}
+	}
+	m, err := s.seal()
+	if err != nil {
+		return nil, s.refuse(err)
+	}
+	return m, nil
+}
+
+// keepModule stores the module, unless nothing is to be stored. It tells where a snapshot comes from;
+// the data does not need it.
+func (op *Operation) keepModule(ctx context.Context) error {
+	file := op.generation.module(op.session.strategy)
+	if file == nil || op.session.dry {
+		return nil
+	}
+	err := op.host.catalog.PutModule(ctx, file.digest, file.wasm)
+	if errors.Is(err, catalog.ErrDamaged) {
+		op.host.log.Warn("the repository's copy of the module is damaged", "error", err)
+		return nil
+	}
+	return err
 }
 
 // commit publishes the snapshot. Once it has begun it is not cancelled: a commit
@@ -235,14 +277,6 @@ func (op *Operation) commit(ctx context.Context, m *Manifest) error {
 		publish = func(_ context.Context, m *Manifest) error { return op.commitInGroup(waiting, m) }
 	}
 	ctx = context.WithoutCancel(ctx)
-	if wasm := op.generation.module(op.session.strategy); wasm != nil {
-		_, err := op.host.catalog.PutModule(ctx, wasm)
-		if errors.Is(err, catalog.ErrDamaged) { // it tells where a snapshot comes from; the data does not need it
-			op.host.log.Warn("the repository's copy of the module is damaged", "error", err)
-		} else if err != nil {
-			return err
-		}
-	}
 	veiled, err := op.host.keys.conceal(m)
 	if err != nil {
 		return err

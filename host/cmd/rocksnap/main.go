@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -21,7 +22,20 @@ import (
 
 func main() {
 	host.RunChild()
+	addProcessors()
 	os.Exit(run(os.Args[1:]...))
+}
+
+// waitingProcessors are as many of Go's processors as usually wait for a disk.
+const waitingProcessors = 2
+
+// addProcessors lets all cores work while files are written past the page cache: a
+// system call that waits for the disk keeps one of Go's processors for itself, as
+// the runtime does not see at once that it waits. What the environment says stands.
+func addProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + waitingProcessors)
+	}
 }
 
 // run executes one command line and returns its exit status.

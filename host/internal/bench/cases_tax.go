@@ -142,10 +142,6 @@ func (s *site) beginning(name string, times int) Contender {
 	return Contender{Name: name, Before: s.again("").Before, Run: func(ctx context.Context) (Measure, error) { return s.begin(ctx, times) }}
 }
 
-// pause is the least time between two snapshots: nobody takes them so quickly that
-// the next instance of the strategy is not ready.
-const pause = 5 * time.Millisecond
-
 // begin takes snapshots and measures the slowest synchronous phase, without the
 // slowest hundredth of them. The host is then closed.
 func (s *site) begin(ctx context.Context, times int) (Measure, error) {
@@ -160,7 +156,7 @@ func (s *site) begin(ctx context.Context, times int) (Measure, error) {
 		if _, err := op.Wait(); err != nil {
 			return Measure{}, err
 		}
-		time.Sleep(time.Until(start.Add(pause)))
+		time.Sleep(readied)
 	}
 	slices.Sort(took)
 	return Measure{Took: took[(times-1)*99/100]}, s.close()

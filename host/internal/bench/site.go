@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
@@ -87,8 +88,13 @@ func (s *site) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.host, err = host.Open(ctx, s.cfg, append(s.options, host.WithModuleCache(cache))...)
+	time.Sleep(readied)
 	return err
 }
+
+// readied is how long a host that was opened, or has taken a snapshot, needs to have
+// an instance of the strategy ready. One that stays has that time.
+const readied = 100 * time.Millisecond
 
 func (s *site) close() error {
 	if s.host == nil {

@@ -72,7 +72,7 @@ func (c *Catalog) giveModule(ctx context.Context, to *Catalog, digest string) er
 		return nil
 	}
 	if err == nil {
-		_, err = to.PutModule(ctx, code)
+		err = to.PutModule(ctx, digest, code)
 	}
 	return err
 }
