@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -50,19 +49,11 @@ type upload struct {
 }
 
 func (u *upload) open(ctx context.Context) (err error) {
-	if err := u.site.fresh(ctx); err != nil {
-		return err
-	}
 	if u.db, err = rocks.Open(u.site.db, rocks.Options{}); err != nil {
 		return err
 	}
-	u.site.ground.atEnd(func() error { return errors.Join(u.site.close(), u.db.Close()) })
-	u.site.options = append(u.site.options, lend(u.db))
-	if err := u.site.open(ctx); err != nil {
-		return err
-	}
-	_, err = u.snapshot(ctx)
-	return err
+	u.site.ground.atEnd(u.db.Close)
+	return u.site.stay(ctx, lend(u.db))
 }
 
 func (u *upload) snapshot(ctx context.Context) (Measure, error) { return u.site.take(ctx) }

@@ -116,13 +116,6 @@ func isTable(entry fs.DirEntry) bool {
 	return strings.HasSuffix(entry.Name(), ".sst") || strings.HasSuffix(entry.Name(), ".blob")
 }
 
-// isLarge tells the objects of a repository that are worth a link: none of its files
-// is ever written to again.
-func isLarge(entry fs.DirEntry) bool {
-	info, err := entry.Info()
-	return err == nil && info.Size() >= 256<<10
-}
-
 // linked makes a copy of a folder. The files that link tells are hard links.
 func linked(from, to string, link func(fs.DirEntry) bool) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
