@@ -41,11 +41,8 @@ func (m *Membership) join(ctx context.Context) error {
 	}
 	o, err := m.catalog.outcome(ctx, m.plan.Group)
 	switch {
-	case err == nil && o.Committed:
-		own, _ := o.member(m.catalog.database)
-		return fmt.Errorf("group %s is %w, at %s with snapshot %s", o.Group, ErrGroupCommitted, o.Created.Format(time.RFC3339), own.Snapshot)
 	case err == nil:
-		return o.err()
+		return m.tooLate(o)
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
@@ -58,8 +55,30 @@ func (m *Membership) join(ctx context.Context) error {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	m.asked = time.Now()
-	m.now, err = m.catalog.clock(ctx, false)
+	if m.now, err = m.catalog.clock(ctx, false); err != nil {
+		return err
+	}
+	return m.refuseLate(ctx)
+}
+
+// refuseLate decides a group whose time was over before this database joined it, and
+// at which nobody has looked meanwhile: a snapshot that is taken now would be of
+// another moment than those that wait for it.
+func (m *Membership) refuseLate(ctx context.Context) error {
+	o, err := m.catalog.conclude(ctx, m.plan.Group, m.now, m.owner)
+	if o != nil {
+		return m.tooLate(o)
+	}
 	return err
+}
+
+// tooLate says what was decided before this database joined.
+func (m *Membership) tooLate(o *GroupOutcome) error {
+	if !o.Committed {
+		return o.err()
+	}
+	own, _ := o.member(m.catalog.database)
+	return fmt.Errorf("group %s is %w, at %s with snapshot %s", o.Group, ErrGroupCommitted, o.Created.Format(time.RFC3339), own.Snapshot)
 }
 
 // agree makes the plan, or compares it with the one that is there.

@@ -1,0 +1,54 @@
+package catalog
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rocksnap/rocksnap/host/blob"
+)
+
+// joined has a database join a group snapshot of two.
+func joined(t testing.TB, store blob.Store, database, group string, timeout time.Duration) (*Membership, *Writer, error) {
+	t.Helper()
+	c, err := Open(t.Context(), store, database)
+	require.NoError(t, err)
+	part, err := c.Join(t.Context(), GroupPlan{Group: group, Members: []string{"orders", "users"}, TimeoutMs: timeout.Milliseconds(), Owner: owner})
+	return part, acquire(t, c), err
+}
+
+// posts commits a member's snapshot and posts it, and does not wait for the others.
+func posts(t testing.TB, part *Membership, w *Writer) *Manifest {
+	t.Helper()
+	m := manifest()
+	m.Database, m.Group = w.catalog.database, part.plan.Group
+	s, err := part.Begin(t.Context(), w, uuid.NewString(), "")
+	require.NoError(t, err)
+	m.ID = s.intent.Session
+	require.NoError(t, s.Commit(t.Context(), m))
+	require.NoError(t, part.post(t.Context(), m))
+	return m
+}
+
+// TestLateMemberTakesNoSnapshot has one member be killed after it has posted, and the
+// other be called long after the time is over, with nobody having looked meanwhile:
+// its snapshot would be of another moment.
+func TestLateMemberTakesNoSnapshot(t *testing.T) {
+	store, root := repository(t)
+	part, w, err := joined(t, store, "orders", "shop/1", time.Minute)
+	require.NoError(t, err)
+	posts(t, part, w)
+	before := time.Now().Add(-time.Hour)
+	require.NoError(t, os.Chtimes(filepath.Join(root, filepath.FromSlash(planName("shop/1"))), before, before))
+
+	_, _, err = joined(t, store, "users", "shop/1", time.Minute)
+	require.ErrorIs(t, err, ErrGroupAborted)
+	assert.ErrorContains(t, err, "users")
+	_, err = part.Await(t.Context())
+	require.ErrorIs(t, err, ErrGroupAborted)
+}
