@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/rocksnap/rocksnap/host/blob"
 )
@@ -89,24 +88,29 @@ func (p *pruning) dropped() []uint64 {
 }
 
 // verdicts has the policy judge the snapshots of each group by themselves, and
-// those that are of none. A group is dated by its outcome, which is the same for
-// all its members, so that prunes of different databases with the same policy say
-// the same of it, and none of them takes one member away and leaves another.
+// those that are of none. A group is dated by its outcome, and placed by the slot of
+// its first member, which are the same for all its members, so that prunes of
+// different databases with the same policy say the same of it, and none of them takes
+// one member away and leaves another. Their own slots would not do: of two groups that
+// are under way at a time each database may commit another one first.
 func (p *pruning) verdicts(list []Summary) []Verdict {
-	classes := make(map[string][]Summary) // by name of the group, "" for none
-	dates := make(map[string]time.Time)   // of the snapshots themselves, by id
+	classes := make(map[string][]Summary) // by names of the group and its first member, "" for none
+	originals := make(map[string]Summary) // by id
 	for _, s := range list {
-		name, _, _ := strings.Cut(s.Group, "/")
-		dates[s.ID] = s.Created
+		originals[s.ID] = s
+		class := ""
 		if known, ok := p.catalog.decided.Load(s.Group); ok {
-			s.Created = known.(*GroupOutcome).Created
+			o := known.(*GroupOutcome)
+			name, _, _ := strings.Cut(s.Group, "/")
+			class = name + "/" + o.Members[0].Database
+			s.Slot, s.Created = o.Members[0].Slot, o.Created
 		}
-		classes[name] = append(classes[name], s)
+		classes[class] = append(classes[class], s)
 	}
 	judged := make(map[string]Verdict)
 	for _, class := range classes {
 		for _, v := range p.options.Policy.Apply(class, p.reasons, p.now) {
-			v.Snapshot.Created = dates[v.Snapshot.ID]
+			v.Snapshot = originals[v.Snapshot.ID]
 			judged[v.Snapshot.ID] = v
 		}
 	}

@@ -52,3 +52,32 @@ func TestLateMemberTakesNoSnapshot(t *testing.T) {
 	_, err = part.Await(t.Context())
 	require.ErrorIs(t, err, ErrGroupAborted)
 }
+
+// TestGroupsThatCrossAreNotTorn has two group snapshots be under way at a time, of
+// which each database commits another one first. All prunes keep the same one.
+func TestGroupsThatCrossAreNotTorn(t *testing.T) {
+	store, _ := repository(t)
+	take := func(database, id string) *Membership {
+		part, w, err := joined(t, store, database, id, time.Minute)
+		require.NoError(t, err)
+		posts(t, part, w)
+		return part
+	}
+	take("orders", "shop/1")
+	for _, id := range []string{"shop/2", "shop/1"} {
+		if id == "shop/2" {
+			take("orders", id)
+		}
+		_, err := take("users", id).Await(t.Context())
+		require.NoError(t, err)
+	}
+	for _, database := range []string{"orders", "users"} {
+		c, err := Open(t.Context(), store, database)
+		require.NoError(t, err)
+		_, err = c.Prune(t.Context(), PruneOptions{Policy: Policy{Last: 1}, Owner: owner})
+		require.NoError(t, err)
+	}
+	g, err := open(t, store).FindGroup(t.Context(), "shop", Latest)
+	require.NoError(t, err, "no group is whole any more")
+	assert.Equal(t, "2", g.ID)
+}
