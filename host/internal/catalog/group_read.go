@@ -32,6 +32,8 @@ type Group struct {
 	Absent  []string      // members of a committed one whose snapshot was removed
 	Missing []string      // members that have not posted, of one that is not committed
 	Reason  string        // of an aborted one
+
+	unread error // why a member cannot be read, if no other was removed
 }
 
 // Whole says whether a group snapshot can be restored.
@@ -52,7 +54,7 @@ func (c *Catalog) Groups(ctx context.Context, name string) ([]Group, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list groups: %w", err)
 	}
-	there, err := c.members(ctx, name)
+	there, unread, err := c.members(ctx, name)
 	if err != nil {
 		return nil, fmt.Errorf("list groups: %w", err)
 	}
@@ -62,19 +64,31 @@ func (c *Catalog) Groups(ctx context.Context, name string) ([]Group, error) {
 	}
 	list = append(list, old...)
 	for i := range list {
-		list[i].compare(there[name+"/"+list[i].ID])
+		list[i].compare(there[name+"/"+list[i].ID], unread)
 	}
-	list = slices.DeleteFunc(list, func(g Group) bool { return g.State == GroupCommitted && len(g.Absent) == len(g.Members) })
+	list = slices.DeleteFunc(list, func(g Group) bool {
+		return g.State == GroupCommitted && len(g.Absent) == len(g.Members) && g.unread == nil
+	})
 	slices.SortFunc(list, func(a, b Group) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID)) })
 	return list, nil
 }
 
-// compare notes which members are gone.
-func (g *Group) compare(there map[string]bool) {
+// compare notes which members are gone, or cannot be read.
+func (g *Group) compare(there map[string]bool, unread map[string]error) {
+	removed := false
 	for _, m := range g.Members {
-		if !there[m.Database] {
-			g.Absent = append(g.Absent, m.Database)
+		if there[m.Database] {
+			continue
 		}
+		g.Absent = append(g.Absent, m.Database)
+		if err := unread[entryName(m.Database, m.Slot)]; err != nil {
+			g.unread = err
+		} else {
+			removed = true
+		}
+	}
+	if removed { // then it is not whole, whatever is the matter with the others
+		g.unread = nil
 	}
 }
 
@@ -95,14 +109,18 @@ func (c *Catalog) described(ctx context.Context, files map[string]*groupFiles, c
 }
 
 // FindGroup returns a group snapshot by its id, or the newest one that is whole by
-// the id [Latest]. It fails with fs.ErrNotExist when there is none.
+// the id [Latest]. It fails with fs.ErrNotExist when there is none. Like
+// [Catalog.Find] it gives out no older one in the place of one that cannot be read.
 func (c *Catalog) FindGroup(ctx context.Context, name, id string) (Group, error) {
 	list, err := c.Groups(ctx, name)
 	if err != nil {
 		return Group{}, err
 	}
 	for _, g := range slices.Backward(list) {
-		if g.ID == id || id == Latest && g.Whole() {
+		switch {
+		case g.unread != nil && (g.ID == id || id == Latest):
+			return Group{}, fmt.Errorf("group %s/%s: %w", name, g.ID, g.unread)
+		case g.ID == id || id == Latest && g.Whole():
 			return g, nil
 		}
 	}
@@ -110,20 +128,22 @@ func (c *Catalog) FindGroup(ctx context.Context, name, id string) (Group, error)
 }
 
 // members lists what is there of committed groups of a name: by group, the
-// databases in which the member is listed.
-func (c *Catalog) members(ctx context.Context, name string) (map[string]map[string]bool, error) {
+// databases in which the member is listed. The entries that cannot be read, and so
+// cannot be restored, it returns by their names.
+func (c *Catalog) members(ctx context.Context, name string) (there map[string]map[string]bool, unread map[string]error, err error) {
 	catalogs, err := c.siblings(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	there := make(map[string]map[string]bool)
+	there, unread = make(map[string]map[string]bool), make(map[string]error)
 	for _, c := range catalogs {
 		for s, err := range c.Snapshots(ctx) {
 			switch {
-			case errors.Is(err, ErrDamaged) || errors.Is(err, ErrVersion): // then it cannot be restored
+			case errors.Is(err, ErrDamaged) || errors.Is(err, ErrVersion):
+				unread[entryName(c.database, s.Slot)] = err
 				continue
 			case err != nil:
-				return nil, err
+				return nil, nil, err
 			case !strings.HasPrefix(s.Group, name+"/"):
 				continue
 			}
@@ -133,7 +153,7 @@ func (c *Catalog) members(ctx context.Context, name string) (map[string]map[stri
 			there[s.Group][c.database] = true
 		}
 	}
-	return there, nil
+	return there, unread, nil
 }
 
 // group reads what became of one group snapshot.

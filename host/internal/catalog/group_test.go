@@ -81,3 +81,39 @@ func TestGroupsThatCrossAreNotTorn(t *testing.T) {
 	require.NoError(t, err, "no group is whole any more")
 	assert.Equal(t, "2", g.ID)
 }
+
+// TestLatestGroupIsDamaged has the newest group snapshot be one of which an entry is
+// damaged: no older one is given out in its place, and nobody says it was removed.
+func TestLatestGroupIsDamaged(t *testing.T) {
+	store, root := repository(t)
+	var last *Manifest
+	for _, id := range []string{"shop/1", "shop/2"} {
+		orders, w, err := joined(t, store, "orders", id, time.Minute)
+		require.NoError(t, err)
+		last = posts(t, orders, w)
+		users, w, err := joined(t, store, "users", id, time.Minute)
+		require.NoError(t, err)
+		posts(t, users, w)
+		_, err = users.Await(t.Context())
+		require.NoError(t, err)
+		time.Sleep(10 * time.Millisecond)
+	}
+	c := open(t, store)
+	g, err := c.FindGroup(t.Context(), "shop", Latest)
+	require.NoError(t, err)
+	require.Equal(t, "2", g.ID)
+
+	path := entryFile(root, last.Slot)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	data[100] ^= 1
+	overwrite(t, path, data)
+	c = open(t, store)
+	_, err = c.FindGroup(t.Context(), "shop", Latest)
+	require.ErrorIs(t, err, ErrDamaged)
+	g, err = c.FindGroup(t.Context(), "shop", "1")
+	require.NoError(t, err)
+	require.True(t, g.Whole())
+	_, err = c.FindGroup(t.Context(), "shop", "2")
+	require.ErrorIs(t, err, ErrDamaged)
+}
