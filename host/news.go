@@ -127,12 +127,13 @@ func (s *session) gatherEnded() {
 	h := s.host.heard
 	for _, a := range s.run.Adopted() {
 		i := slices.IndexFunc(s.history.snapshots, func(m catalog.Summary) bool { return m.ID == a.Session })
-		note := abi.Notification{Event: abi.EventAborted}
-		if i >= 0 {
-			note = abi.Notification{Event: abi.EventComplete, Slot: s.history.snapshots[i].Slot}
+		to, note := strand{a.By, s.lineage.id}, abi.Notification{Event: abi.EventAborted}
+		if i >= 0 { // perhaps of what the database was before it was restored as a fork
+			m := &s.history.snapshots[i]
+			to.lineage, note = m.Lineage, abi.Notification{Event: abi.EventComplete, Slot: m.Slot}
 		}
 		if a.By != "" && !h.ended[a.Session] {
-			h.owe(strand{a.By, s.lineage.id}, note)
+			h.owe(to, note)
 			h.ended[a.Session] = true
 		}
 	}

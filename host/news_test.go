@@ -260,6 +260,22 @@ func TestKilledBeforeItWasTold(t *testing.T) {
 	assert.ElementsMatch(t, []string{aborted, complete(slot), complete(again)}, last.heard())
 }
 
+// TestForkHearsNothingOfItsOrigin kills a host before its strategy was told, and goes
+// on with a fork in the place of the database: what was committed is of another
+// history, which the fork's strategy knows nothing of.
+func TestForkHearsNothingOfItsOrigin(t *testing.T) {
+	unraced(t)
+	w := newTheatre(t, "module")
+	require.Len(t, kill(t, w.cfg, 2*time.Second, "mute", "1"), 1)
+	lose(t, w.cfg.Database.Path)
+	_, err := repository(t, w.cfg).Restore(t.Context(), host.RestoreOptions{Target: w.cfg.Database.Path, Claim: host.Forked})
+	require.NoError(t, err)
+	fork := w.open("")
+	defer fork.close()
+	slot := fork.take()
+	assert.Equal(t, []string{complete(slot)}, fork.heard())
+}
+
 // mute is a listener that says on standard output how far it has come, and goes no
 // further.
 type mute struct {
