@@ -93,17 +93,17 @@ func fileCases() []Case {
 func recordCases() []Case {
 	return []Case{
 		{
-			Name: "scan-one-core", About: "all records of a database with values of 100 bytes, read in order on one core",
+			Name: "scan-one-core", About: "all records of a database of half the size, values of 100 bytes, read in order on one core",
 			Contenders: scanned,
 			Bars:       []Bar{{Of: []string{iterator}, Factor: 1 / 0.9}, {Of: []string{binding}, Factor: 1 / 2.0}},
 		},
 		{
-			Name: "canonical-cores", About: "canonical into an empty repository in a directory, values of 100 bytes, both cores or one",
+			Name: "canonical-cores", About: "canonical into an empty repository in a directory, a database of half the size, values of 100 bytes, both cores or one",
 			Contenders: canonicalCores,
 			Bars:       []Bar{{Of: []string{oneCore}, Factor: 1 / 1.5}},
 		},
 		{
-			Name: "canonical-restore", About: "a canonical snapshot in a directory into a new database, values of 100 bytes",
+			Name: "canonical-restore", About: "a canonical snapshot of a quarter of the size in a directory into a new database, values of 100 bytes",
 			Contenders: canonicalRestored,
 			Bars:       []Bar{{Of: []string{puts}, Factor: 1 / 3.0}, {Of: []string{ldbLoad}, Factor: 1 / 3.0}},
 		},

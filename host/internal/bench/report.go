@@ -124,7 +124,7 @@ func (r *Report) Write(folder string) error {
 // Markdown writes the report as tables.
 func (r *Report) Markdown(w io.Writer) {
 	fmt.Fprintf(w, "# Results\n\n`%s`, %s\n\n%s\n\n", r.Command, r.Date.Format(time.DateOnly), r.Machine)
-	fmt.Fprintf(w, "Databases of %s; %d rounds. A time is the median, with the least and the largest; a ratio is the median of the\nrounds' ratios.\n", volume(float64(r.Bytes)), r.Rounds)
+	fmt.Fprintf(w, "Databases of %s, where a case does not say another; %d rounds. A time is the median, with the least and the largest;\na ratio is the median of the rounds' ratios.\n", volume(float64(r.Bytes)), r.Rounds)
 	if r.Small {
 		fmt.Fprint(w, "\n**This was a small run, to see that every case works. Its figures say little.**\n")
 	}

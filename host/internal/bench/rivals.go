@@ -171,7 +171,8 @@ func (t Tools) BackupEngineVerify(backups string) Contender {
 	return t.native(nil, "verify", backups, "1")
 }
 
-// Scan reads every record by an iterator in C++, with checksums, as by default.
+// Scan reads every record by an iterator in C++, with checksums, as by default, and
+// with the readahead that rocksnap has.
 func (t Tools) Scan(db string) Contender { return t.native(nil, "scan", db) }
 
 // ScanBinding reads every record by the iterator of the Go binding.
