@@ -222,6 +222,6 @@ func (p *preupload) flushQuiet(ctx context.Context) error {
 		return ctx.Err()
 	}
 	p.watch = quietLog{} // until the MANIFEST changes
-	_, err := rocks.FlushFor(p.host.db, flush, quietBytes)
+	_, err := rocks.FlushBetween(p.host.db, flush, quietBytes)
 	return err
 }

@@ -322,3 +322,38 @@ func TestPreuploadFenced(t *testing.T) {
 	requireFenced(t, err)
 	require.NoError(t, a.host.Close())
 }
+
+// TestPreuploadBesideADrop drops a column family while memtables are flushed between
+// snapshots. No snapshot is under way, so its handle may go at once.
+func TestPreuploadBesideADrop(t *testing.T) {
+	o := grocksdb.NewDefaultOptions()
+	defer o.Destroy()
+	o.SetCreateIfMissing(true)
+	o.SetCreateIfMissingColumnFamilies(true)
+	o.SetCompression(grocksdb.NoCompression)
+	o.SetRateLimiter(grocksdb.NewRateLimiter(1<<20, 100_000, 10)) // a flush takes its time
+	path, names := filepath.Join(t.TempDir(), "db"), []string{"default", "other"}
+	db, handles, err := grocksdb.OpenDbColumnFamilies(o, path, names, []*grocksdb.Options{o, o})
+	require.NoError(t, err)
+	a := &ahead{application: &application{
+		db: db, families: map[string]*grocksdb.ColumnFamilyHandle{"default": handles[0], "other": handles[1]}, write: grocksdb.NewDefaultWriteOptions(),
+	}}
+	t.Cleanup(a.quit)
+	a.cfg = dbtest.Config(t, path)
+	a.cfg.Snapshot.Strategy, a.cfg.Snapshot.Preupload = "incremental", true
+	a.fill(t, "first", 300)
+	const every = 5 * time.Millisecond
+	a.open(t, host.WithPace(every, 20*every))
+	a.snapshot(t)
+	a.fill(t, "less", 1) // there is something to look at
+	a.put(t, "more", 3000)
+	flushing := func() bool {
+		return a.db.GetPropertyCF("rocksdb.num-running-flushes", a.families["default"]) != "0"
+	}
+	soon(t, flushing, "memtables are flushed")
+	require.NoError(t, a.db.DropColumnFamily(handles[1]))
+	handles[1].Destroy()
+	delete(a.families, "other")
+	soon(t, func() bool { return !flushing() && a.unflushed(t) == 0 }, "they are flushed to the end")
+	require.NoError(t, a.host.Close())
+}

@@ -194,6 +194,14 @@ char* rs_first(rocksdb_t* db, rs_family* family, const char* lower, size_t lower
 
 char* rs_flush(rocksdb_t* db, rs_family* family) { return message(root(db)->Flush(FlushOptions(), family_of(family))); }
 
+// rs_flush_all flushes as a checkpoint does. It takes no handle of a column family:
+// whoever has lent one may destroy it meanwhile.
+char* rs_flush_all(rocksdb_t* db) {
+  std::vector<std::string> files;
+  uint64_t manifest = 0;
+  return message(root(db)->GetLiveFiles(files, &manifest, true));
+}
+
 char* rs_compact(rocksdb_t* db, rs_family* family) {
   return message(root(db)->CompactRange(CompactRangeOptions(), family_of(family), nullptr, nullptr));
 }

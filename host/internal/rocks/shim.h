@@ -60,6 +60,7 @@ uint64_t rs_size(rocksdb_t* db, rs_family* family, const char* lower, size_t low
 char* rs_first(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len, size_t* len);
 
 char* rs_flush(rocksdb_t* db, rs_family* family);
+char* rs_flush_all(rocksdb_t* db);
 char* rs_compact(rocksdb_t* db, rs_family* family);
 char* rs_compact_range(rocksdb_t* db, rs_family* family, const char* lower, size_t lower_len,
                        const char* upper, size_t upper_len, int has_upper);

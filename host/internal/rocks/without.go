@@ -73,6 +73,9 @@ func (*DB) Ingest(string, []string) error { return ErrNoRocksDB }
 // FlushFor fails with [ErrNoRocksDB].
 func FlushFor(Source, Flush, uint64) (flushed bool, err error) { return false, ErrNoRocksDB }
 
+// FlushBetween fails with [ErrNoRocksDB].
+func FlushBetween(Source, Flush, uint64) (flushed bool, err error) { return false, ErrNoRocksDB }
+
 // Flush fails with [ErrNoRocksDB].
 func (*DB) Flush() error { return ErrNoRocksDB }
 
