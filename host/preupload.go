@@ -213,14 +213,15 @@ func (p *preupload) pause(next *session) {
 	}
 }
 
-// handOver ends the session. Its turn must be taken.
+// handOver ends the session. Its turn must be taken. Who gives up waiting for that loses
+// what is not noted by then: it is stored again.
 func (p *preupload) handOver(ctx context.Context) error {
 	if p.ahead == nil {
 		return nil
 	}
 	a := p.ahead
 	p.ahead = nil
-	return a.end(context.WithoutCancel(ctx))
+	return a.end(ctx)
 }
 
 // resume goes on after a snapshot, which has perhaps claimed what was stored.

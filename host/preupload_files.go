@@ -61,7 +61,7 @@ func (a *ahead) shares() bool { return a.base != nil }
 
 // end leaves what it has stored to the next session.
 func (a *ahead) end(ctx context.Context) error {
-	err := errors.Join(a.close(), a.generation.release(ctx))
+	err := errors.Join(a.close(), a.generation.release(context.WithoutCancel(ctx)))
 	if a.run != nil {
 		err = errors.Join(err, a.run.HandOver(ctx))
 	}
@@ -96,7 +96,7 @@ func (p *preupload) store(ctx context.Context) error {
 	for _, f := range due {
 		group.Go(func() error { return p.storeOne(ctx, f.entry) })
 	}
-	return errors.Join(group.Wait(), a.run.Flush(context.WithoutCancel(ctx)))
+	return errors.Join(group.Wait(), a.run.Flush(ctx)) // what a halt interrupts is written when it is handed over
 }
 
 // announce begins the session as the repository sees it, and later asks whether it is

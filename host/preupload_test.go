@@ -357,3 +357,39 @@ func TestPreuploadBesideADrop(t *testing.T) {
 	soon(t, func() bool { return !flushing() && a.unflushed(t) == 0 }, "they are flushed to the end")
 	require.NoError(t, a.host.Close())
 }
+
+// hanging is a store in which the notes of sessions hang until they are given up.
+type hanging struct{ blob.Store }
+
+func (s hanging) Create(ctx context.Context, name string, r io.Reader) error {
+	if strings.Contains(name, "/notes/") {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Second): // long enough for the test
+		}
+	}
+	return s.Store.Create(ctx, name, r)
+}
+
+// TestSnapshotIsCancelledBesidePreupload: what a store keeps a host from handing over
+// keeps nobody waiting who has given up.
+func TestSnapshotIsCancelledBesidePreupload(t *testing.T) {
+	a := newAhead(t)
+	require.NoError(t, a.host.Close())
+	h := open(t, a.cfg, append([]host.Option{a.lend(), host.WithStore(hanging{store(t, a.cfg)}), atOnce}, native...)...)
+	a.fill(t, "more", 300)
+	ended := make(chan error, 1)
+	go func() { ended <- host.StoreAhead(t.Context(), h) }()
+	soon(t, func() bool { return h.Preuploaded().Stored > 0 }, "something is stored")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	_, err := h.Snapshot(ctx, host.SnapshotOptions{})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	assert.Less(t, time.Since(begun), 5*time.Second)
+	require.NoError(t, <-ended)
+	require.NoError(t, h.Close())
+	a.open(t, atOnce)
+	a.requireRestored(t, a.snapshot(t))
+}
