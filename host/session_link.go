@@ -12,6 +12,7 @@ import (
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/blob"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 	"github.com/rocksnap/rocksnap/host/internal/pagecache"
 )
 
@@ -59,6 +60,9 @@ func (s *session) linkFile(ctx context.Context, entry *catalog.File) error {
 	s.describe(entry, &outgoing{read, read})
 	if err := proveRead(entry, want, read.crc); err != nil {
 		return err
+	}
+	if err = durable.SyncFile(path); err != nil { // who has written it may not have
+		return fmt.Errorf("upload: %w", err)
 	}
 	err = blob.Adopt(ctx, s.host.store, entry.Object, path)
 	switch {

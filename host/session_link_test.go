@@ -1,17 +1,22 @@
 package host_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/config"
 	"github.com/rocksnap/rocksnap/host"
 	"github.com/rocksnap/rocksnap/host/internal/dbtest"
+	"github.com/rocksnap/rocksnap/host/internal/durable"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
 )
 
@@ -127,4 +132,41 @@ func TestLinkElsewhere(t *testing.T) {
 	assert.Equal(t, host.CodeUsage, host.CodeOf(err))
 	assert.Empty(t, listed(t, cfg))
 	requireClean(t, path)
+}
+
+// TestLinkSyncs a file before it becomes an object: whoever has written it may not
+// have, as when the database was copied, and the snapshot outlives a power cut.
+func TestLinkSyncs(t *testing.T) {
+	path := dbtest.New(t, rocks.Creation{})
+	dbtest.Fill(t, path, "default", 1, 500)
+	cfg := dbtest.Config(t, path)
+	var mu sync.Mutex
+	synced, objects := make(map[string]bool), 0
+	unhook := durable.Intercept(func(op durable.Op, change func() error) error {
+		err := change()
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case op.Verb == "sync":
+			synced[inode(op.Path)] = true
+		case op.Verb == "link" && strings.HasPrefix(op.Path, filepath.Join(cfg.Repository.Dir(), "objects")):
+			objects++
+			assert.True(t, synced[inode(op.Path)], "%s", op.Path)
+		}
+		return err
+	})
+	m, err := attempt(t, cfg, host.SnapshotOptions{Strategy: "native-full", Link: true})
+	unhook()
+	require.NoError(t, err)
+	require.True(t, m.Linked)
+	require.NotZero(t, objects)
+}
+
+// inode tells a file from others, whatever its name.
+func inode(path string) string {
+	var at unix.Stat_t
+	if unix.Stat(path, &at) != nil {
+		return ""
+	}
+	return fmt.Sprint(at.Dev, at.Ino)
 }
