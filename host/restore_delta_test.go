@@ -297,6 +297,49 @@ func TestDeltaUnsynced(t *testing.T) {
 	assert.Equal(t, want, dbtest.Digest(t, path))
 }
 
+// TestDeltaTidiesWhatIsDurable: the database that a killed restore has replaced may be
+// the target again after a power cut, so it stays until the exchange is durable.
+func TestDeltaTidiesWhatIsDurable(t *testing.T) {
+	path := shapes[0].make(t)
+	cfg := dbtest.Config(t, path)
+	m := snapshot(t, cfg, "native-full")
+	goForth(t, path)
+	again := func() error {
+		_, err := repository(t, cfg).Restore(t.Context(), host.RestoreOptions{Snapshots: []string{m.ID}, Target: path, Delta: true})
+		return err
+	}
+	var killed atomic.Bool // files are made side by side
+	unhook := durable.Intercept(func(op durable.Op, change func() error) error {
+		if killed.Load() {
+			return errStopped
+		}
+		if op.Verb == "rename" && op.Path == path {
+			killed.Store(true)
+		}
+		return change()
+	})
+	err := again()
+	unhook()
+	require.ErrorIs(t, err, errStopped)
+	left := leftover(t, path)
+
+	var synced, tidied atomic.Bool
+	unhook = durable.Intercept(func(op durable.Op, change func() error) error {
+		switch {
+		case op.Verb == "sync" && op.Path == filepath.Dir(path):
+			synced.Store(true)
+		case op.Verb == "remove" && op.Path == left:
+			tidied.Store(true)
+			assert.True(t, synced.Load())
+		}
+		return change()
+	})
+	err = again()
+	unhook()
+	require.NoError(t, err)
+	require.True(t, tidied.Load())
+}
+
 // deltaDeed replaces the database of the first snapshot by that of the second: the
 // target is the one or the other, whatever happens.
 func deltaDeed(calls, changes unit) deed {

@@ -165,7 +165,7 @@ func takeOver(target string, a attempt) (found *staging, err error) {
 			found = left
 			continue
 		case err == nil:
-			err = left.remove()
+			err = left.discard(target)
 		}
 		if err != nil {
 			found.close()
@@ -173,6 +173,16 @@ func takeOver(target string, a attempt) (found *staging, err error) {
 		}
 	}
 	return found, nil
+}
+
+// discard removes what another attempt left. That may be the database which it has
+// replaced, and which a power cut could yet make the target again.
+func (s *staging) discard(target string) error {
+	if err := durable.SyncDir(filepath.Dir(target)); err != nil {
+		s.close()
+		return err
+	}
+	return s.remove()
 }
 
 func newStaging(target string, a attempt) (*staging, error) {
