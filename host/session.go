@@ -319,6 +319,11 @@ func (s *session) View() (int, error) {
 	if s.capture != nil {
 		return 0, fmt.Errorf("view beside a checkpoint: a snapshot is native or canonical: %w", abi.ECONFLICT)
 	}
+	if s.link && !s.empty && s.instead.strategy == "" { // one that stands in for another saves what it can
+		err := cannotLink("the strategy exports records")
+		s.ledger.fail(err)
+		return 0, err
+	}
 	if s.view == nil {
 		if err := s.openView(); err != nil {
 			s.ledger.fail(err)

@@ -134,6 +134,20 @@ func TestLinkElsewhere(t *testing.T) {
 	requireClean(t, path)
 }
 
+// TestLinkOfRecords is refused as well: a strategy that exports records links nothing.
+func TestLinkOfRecords(t *testing.T) {
+	path := dbtest.New(t, rocks.Creation{})
+	cfg := dbtest.Config(t, path)
+	_, err := attempt(t, cfg, host.SnapshotOptions{Strategy: "canonical", Link: true})
+	require.NoError(t, err, "an empty database has no file to link")
+	dbtest.Fill(t, path, "default", 1, 50)
+	_, err = attempt(t, cfg, host.SnapshotOptions{Strategy: "canonical", Link: true})
+	require.ErrorContains(t, err, "files cannot be linked: the strategy exports records")
+	assert.Equal(t, host.CodeUsage, host.CodeOf(err))
+	assert.NotEmpty(t, host.HintOf(err))
+	assert.Len(t, listed(t, cfg), 1)
+}
+
 // TestLinkSyncs a file before it becomes an object: whoever has written it may not
 // have, as when the database was copied, and the snapshot outlives a power cut.
 func TestLinkSyncs(t *testing.T) {
