@@ -15,6 +15,7 @@ import (
 	"github.com/rocksnap/rocksnap/abi"
 	"github.com/rocksnap/rocksnap/host/internal/catalog"
 	"github.com/rocksnap/rocksnap/host/internal/rocks"
+	"github.com/rocksnap/rocksnap/host/internal/rocks/version"
 )
 
 // ahead is a session that stores files for the next snapshot. It is announced when
@@ -193,6 +194,9 @@ func (q *quietLog) look(live *capture) {
 		}
 	}
 	next.older -= next.size
+	if next.file == "" { // it is empty, so no checkpoint would hold it
+		next.file = newestLog(live.dir)
+	}
 	if next.file == q.file {
 		next.since = q.since
 	}
@@ -200,6 +204,21 @@ func (q *quietLog) look(live *capture) {
 		next.since = time.Now()
 	}
 	*q = next
+}
+
+// newestLog returns the path of the newest WAL, "" when there is none.
+func newestLog(dir string) (path string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	var newest uint64
+	for _, e := range entries {
+		if kind, number, ok := version.FileKind(e.Name()); ok && kind == abi.KindWAL && number >= newest {
+			newest, path = number, filepath.Join(dir, e.Name())
+		}
+	}
+	return path
 }
 
 // isQuiet says whether nothing was written for a while after a lot was.

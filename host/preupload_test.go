@@ -345,7 +345,6 @@ func TestPreuploadBesideADrop(t *testing.T) {
 	const every = 5 * time.Millisecond
 	a.open(t, host.WithPace(every, 20*every))
 	a.snapshot(t)
-	a.fill(t, "less", 1) // there is something to look at
 	a.put(t, "more", 3000)
 	flushing := func() bool {
 		return a.db.GetPropertyCF("rocksdb.num-running-flushes", a.families["default"]) != "0"
