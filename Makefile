@@ -84,12 +84,16 @@ tools: bin/tools/versitygw bin/tools/toxiproxy bin/tools/rocksdb-bench ## build 
 # on the examples 'make soak' does.
 # Of these, and of the scenarios, the race detector sees nothing new, and they would take most of the time.
 unraced = TestThreats$$|TestCopy|TestFlipAnyByte|TestDoctor|TestDamage|TestKilled|TestFencing|TestSuspended|TestEngines|TestGroup$$|TestMatrix|TestSwitch|TestIndependent|TestMemory|TestKeysOutside|TestRandomWalk|TestVerify|TestPack|TestNotificationsAtRandom|TestNotifiedUntilCommitted|TestFork|TestKept|TestManyOrigins|TestRescaledForks|TestNothingIsKept|TestLocalDamage
+# The simulations of the catalog are played in one goroutine.
+simulated = Simulation|Beside|SideBySide|OfAnAdopter
 
 .PHONY: test
 test: build tools authors examples ## run every test, most with the race detector
-	@ROCKSNAP_TEST_AUTHORS=1 ROCKSNAP_TEST_UNRACED='$(unraced)' go test -race -count=1 -timeout 60m $$(go list ./... | grep -v -e /examples/strategies -e /host/scenarios)
+	@ROCKSNAP_TEST_AUTHORS=1 ROCKSNAP_TEST_UNRACED='$(unraced)' go test -race -count=1 -timeout 60m $$(go list ./... | grep -v -e /examples/strategies -e /host/scenarios -e '/internal/catalog$$')
 	@go test -count=1 -timeout 20m -run 'TestReloadUnderLoad$$|$(unraced)' ./host & unraced=$$!; \
 	  ROCKSNAP_TEST_AUTHORS=1 go test -race -count=1 -timeout 60m -short ./examples/strategies/... && \
+	  go test -race -count=1 -timeout 20m -skip '$(simulated)' ./host/internal/catalog && \
+	  go test -count=1 -timeout 20m -run '$(simulated)' ./host/internal/catalog && \
 	  go test -count=1 -timeout 20m ./host/scenarios && \
 	  go test -count=1 -timeout 10m -run 'TestRatios$$|TestSyncs$$' ./host/internal/bench; others=$$?; \
 	  wait $$unraced && exit $$others
