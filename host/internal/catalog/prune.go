@@ -117,13 +117,22 @@ func (p *pruning) agree(ctx context.Context, step func(context.Context) error) (
 	return err
 }
 
+// heads reads the head of every entry. What is remembered will do for a plan only: a
+// snapshot that has rotted since must not be kept in the place of one that is sound.
+func (p *pruning) heads(ctx context.Context) (*survey, error) {
+	if p.options.DryRun {
+		return p.catalog.survey(ctx)
+	}
+	return p.catalog.surveyBy(ctx, p.catalog.readHead)
+}
+
 // look reads the entries, and then the pins.
 func (p *pruning) look(ctx context.Context) (err error) {
 	p.tail = tail{catalog: p.catalog}
 	if err := p.tail.seek(ctx); err != nil {
 		return err
 	}
-	if p.survey, err = p.catalog.survey(ctx); err != nil {
+	if p.survey, err = p.heads(ctx); err != nil {
 		return err
 	}
 	p.declared, p.times = p.survey.declared, make(map[uint64]time.Time)

@@ -100,13 +100,16 @@ type survey struct {
 // survey reads the head of every entry, the removed ones too. When one is gone that
 // was listed, it may have been the newest removal, which another has replaced; then
 // it begins again.
-func (c *Catalog) survey(ctx context.Context) (*survey, error) {
+func (c *Catalog) survey(ctx context.Context) (*survey, error) { return c.surveyBy(ctx, c.readKnown) }
+
+// surveyBy is survey with heads read in a way of the caller's.
+func (c *Catalog) surveyBy(ctx context.Context, read func(context.Context, place) (*entry, error)) (*survey, error) {
 	for range tries {
 		places, err := c.places(ctx)
 		if err != nil {
 			return nil, err
 		}
-		s := &survey{heads: slices.Collect(c.readAll(ctx, places, c.readJudged))}
+		s := &survey{heads: slices.Collect(c.readAll(ctx, places, c.judging(read)))}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -173,10 +176,12 @@ func (c *Catalog) fetchHead(ctx context.Context, p place) (*entry, []byte, error
 	return e, data, err
 }
 
-// readJudged reads the head of an entry and looks up whether it counts.
-func (c *Catalog) readJudged(ctx context.Context, p place) (*entry, error) {
-	e, err := c.readKnown(ctx, p)
-	return c.judged(ctx, e, err)
+// judging reads an entry and looks up whether it counts.
+func (c *Catalog) judging(read func(context.Context, place) (*entry, error)) func(context.Context, place) (*entry, error) {
+	return func(ctx context.Context, p place) (*entry, error) {
+		e, err := read(ctx, p)
+		return c.judged(ctx, e, err)
+	}
 }
 
 // readStart reads the first n bytes of an entry, or all of a shorter one.
