@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -211,7 +212,7 @@ func (s *session) StateGet(key string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("state %q: %w", key, abi.ENOENT)
 	}
-	return value, nil
+	return bytes.Clone(value), nil // what is committed is the host's, and may be remembered
 }
 
 // StatePut changes the state that will be committed, within the configuration's

@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"bytes"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -58,9 +60,20 @@ func (r *recent) keep(digest string, m *Manifest) {
 	r.digest, r.manifest = digest, m
 }
 
-// keepOf remembers a manifest that its owner goes on to use.
+// keepOf remembers a manifest that its owner goes on to use, and may change: nothing of
+// what the next snapshot builds on is shared with it.
 func (r *recent) keepOf(digest string, m *Manifest) {
 	own := *m
+	own.Known, own.State = slices.Clone(m.Known), maps.Clone(m.State)
+	for key, value := range own.State {
+		own.State[key] = bytes.Clone(value)
+	}
 	own.Contents = slices.Clone(m.Contents)
+	for i := range own.Contents {
+		if at := own.Contents[i].Segment; at != nil {
+			segment := *at
+			own.Contents[i].Segment = &segment
+		}
+	}
 	r.keep(digest, &own)
 }

@@ -21,6 +21,9 @@ func TestSharedManifest(t *testing.T) {
 	assert.Same(t, shared, again)
 	assert.Equal(t, m, shared)
 	m.Contents[0].Object = "changed by its owner"
+	for key := range m.State {
+		m.State[key][0]++
+	}
 	fresh, err := c.Manifest(t.Context(), m.Slot)
 	require.NoError(t, err)
 	assert.Equal(t, fresh, shared)
