@@ -77,7 +77,7 @@ bin/tools/%:
 	@mv $@.d/* $@ && rmdir $@.d
 
 .PHONY: tools
-tools: bin/tools/versitygw bin/tools/toxiproxy bin/tools/rocksdb-bench ## build the S3 server, the proxy and the RocksDB program that tests need
+tools: setup-tests bin/tools/versitygw bin/tools/toxiproxy bin/tools/rocksdb-bench ## build the S3 server, the proxy and the RocksDB program that tests need
 
 # Tests build modules and programs that the cache of test results knows nothing
 # of, hence -count=1. The laws that take long are tried on the built-in strategies;
@@ -122,6 +122,10 @@ bin/tools/rocksdb-bench: host/internal/bench/native/rocksdb.cc
 
 .PHONY: bench-deps
 bench-deps: setup-bench bin/tools/versitygw bin/tools/rclone bin/tools/rocksdb-bench ## install the programs that rocksnap is compared with
+
+.PHONY: setup-tests
+setup-tests:
+	@.ci/setup tests
 
 .PHONY: setup-bench
 setup-bench:

@@ -169,7 +169,10 @@ func (s *session) sendFile(ctx context.Context, entry *catalog.File, object stri
 		return err
 	}
 	want := entry.Size
-	crc, err := s.store(ctx, entry, object, file)
+	crc, err := s.clone(ctx, entry, object, file)
+	if errors.Is(err, errors.ErrUnsupported) {
+		crc, err = s.store(ctx, entry, object, file)
+	}
 	if err != nil {
 		return fmt.Errorf("upload %s: %w", entry.Name, err)
 	}
@@ -210,6 +213,27 @@ func (s *session) note(ctx context.Context, entries ...*catalog.File) error {
 		return nil
 	}
 	return s.run.Note(ctx, list...)
+}
+
+// cloneFrom is the least size, in bytes, of a file that is cloned: a smaller one is
+// written in less time than it takes to ask.
+const cloneFrom = 1 << 20
+
+// clone makes an object of a file that never changes without moving its bytes, where
+// the file system of the repository can. They are read all the same, for the digests.
+func (s *session) clone(ctx context.Context, entry *catalog.File, object string, file *pagecache.File) (crc uint32, err error) {
+	immutable := entry.Kind == abi.KindTable || entry.Kind == abi.KindBlob
+	if s.host.keys.recipients != nil || !immutable || entry.Size < cloneFrom {
+		return 0, errors.ErrUnsupported
+	}
+	if err := blob.Clone(ctx, s.host.store, object, filepath.Join(s.capture.dir, entry.Name)); err != nil {
+		return 0, err
+	}
+	read := newMeter(file, s.ledger.moved)
+	err = copyAll(io.Discard, &interruptible{ctx, read})
+	entry.Object, entry.Segment = object, nil
+	s.describe(entry, &outgoing{read, read})
+	return read.crc, err
 }
 
 // store creates an object from what r yields and fills in its name, sizes and

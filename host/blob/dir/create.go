@@ -24,6 +24,34 @@ func (s *Store) Create(ctx context.Context, name string, r io.Reader) error {
 }
 
 func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
+	return s.publish(ctx, name, func(tmp string) error {
+		body := &source{ctx: ctx, r: r}
+		err := durable.CreateFrom(tmp, filePerm, body)
+		if body.err != nil {
+			return body.err // none of ours: nothing to explain
+		}
+		return s.explain(err)
+	})
+}
+
+// Clone makes an object that shares the blocks of a file. See [blob.Cloner]. A store
+// whose file system has refused once is not asked again.
+func (s *Store) Clone(ctx context.Context, name, file string) error {
+	err := errors.ErrUnsupported
+	if !s.uncloned.Load() {
+		err = s.publish(ctx, name, func(tmp string) error { return s.explain(durable.Clone(file, tmp, filePerm)) })
+	}
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		s.uncloned.Store(true)
+	}
+	return fmt.Errorf("clone %s: %w", name, err)
+}
+
+// publish makes a file under a temporary name, and gives it that of an object.
+func (s *Store) publish(ctx context.Context, name string, make func(tmp string) error) error {
 	if err := s.checkFree(ctx, name); err != nil {
 		return err
 	}
@@ -33,12 +61,8 @@ func (s *Store) create(ctx context.Context, name string, r io.Reader) error {
 		}
 	}
 	tmp := s.local(path.Join(tmpDir, rand.Text()))
-	body := &source{ctx: ctx, r: r}
-	if err := durable.CreateFrom(tmp, filePerm, body); err != nil {
-		if body.err != nil {
-			return body.err // none of ours: nothing to explain
-		}
-		return s.explain(err)
+	if err := make(tmp); err != nil {
+		return err
 	}
 	err := durable.Publish(tmp, s.local(name))
 	if err == nil {

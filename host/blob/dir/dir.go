@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,12 +55,15 @@ type Store struct {
 	path string
 	root *os.Root // for what is only looked up: it never leaves the directory
 	made sync.Map // directories, relative to the root, that are known to be durable
+
+	uncloned atomic.Bool // whether the file system has refused to clone a file
 }
 
 var _ interface {
 	blob.Store
 	blob.Linker
 	blob.Adopter
+	blob.Cloner
 } = (*Store)(nil)
 
 // Create opens the store in a directory, which it makes, durably, where it is

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -24,6 +25,25 @@ const (
 // returns.
 func CreateFrom(path string, perm fs.FileMode, r io.Reader) error {
 	return createFile(path, perm, func(f *os.File) error { return copyBody(f, r) })
+}
+
+// Clone creates a file that shares the blocks of another until one of them is written,
+// and syncs it, as [CreateFile] does. Where the file system cannot do that it fails with
+// errors.ErrUnsupported.
+func Clone(from, to string, perm fs.FileMode) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	return createFile(to, perm, func(f *os.File) error {
+		err := unix.IoctlFileClone(int(f.Fd()), int(source.Fd()))
+		switch err {
+		case unix.EOPNOTSUPP, unix.ENOTTY, unix.EINVAL, unix.EXDEV, unix.EPERM: // each file system has its own
+			return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+		}
+		return err
+	})
 }
 
 // copyBody writes what r yields to an empty file.
