@@ -45,19 +45,32 @@ func (c *capture) logBytes() (size uint64) {
 }
 
 // readLive lists the live files of a database directory, again when RocksDB has
-// removed some meanwhile.
+// changed it meanwhile. The directory and its MANIFEST are read at a time first, which
+// is quick, and then one after the other: what a MANIFEST names is complete.
 func readLive(dir string, origin blobOrigin) (c *capture, err error) {
-	for range surveyTries {
-		c, err = lookLive(dir, origin)
-		if !errors.Is(err, abi.EINCOMPLETE) && !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
+	c, err = lookLive(dir, origin, readFiles)
+	for try := 1; try < surveyTries && hasChanged(err); try++ {
+		c, err = lookLive(dir, origin, readInTurn)
 	}
 	return c, err
 }
 
-func lookLive(dir string, origin blobOrigin) (*capture, error) {
-	set, found, err := readFiles(dir)
+// hasChanged says whether files and MANIFEST that do not agree may have been read while
+// RocksDB wrote or removed some.
+func hasChanged(err error) bool {
+	return errors.Is(err, abi.EINCOMPLETE) || errors.Is(err, abi.ECORRUPT) || errors.Is(err, fs.ErrNotExist)
+}
+
+// readInTurn reads what the MANIFEST of a directory says, and then what is there.
+func readInTurn(dir string) (set *version.Set, found []fs.FileInfo, err error) {
+	if set, err = version.Read(dir); err == nil {
+		found, err = listFiles(dir)
+	}
+	return set, found, err
+}
+
+func lookLive(dir string, origin blobOrigin, read func(string) (*version.Set, []fs.FileInfo, error)) (*capture, error) {
+	set, found, err := read(dir)
 	if err != nil {
 		return nil, err
 	}
