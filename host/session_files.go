@@ -229,8 +229,14 @@ func (s *session) clone(ctx context.Context, entry *catalog.File, object string,
 	if err := blob.Clone(ctx, s.host.store, object, filepath.Join(s.capture.dir, entry.Name)); err != nil {
 		return 0, err
 	}
+	return s.prove(ctx, entry, object, file)
+}
+
+// prove fills in what store fills in, of a file that becomes an object without its
+// bytes passing through here.
+func (s *session) prove(ctx context.Context, entry *catalog.File, object string, file *pagecache.File) (crc uint32, err error) {
 	read := newMeter(file, s.ledger.moved)
-	err = copyAll(io.Discard, &interruptible{ctx, read})
+	err = drain(&interruptible{ctx, read})
 	entry.Object, entry.Segment = object, nil
 	s.describe(entry, &outgoing{read, read})
 	return read.crc, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -52,13 +51,13 @@ func (s *session) linkFile(ctx context.Context, entry *catalog.File) error {
 		return fmt.Errorf("upload: %w", err)
 	}
 	defer file.Close()
-	read, want := newMeter(file, s.ledger.moved), entry.Size
-	if err := copyAll(io.Discard, &interruptible{ctx, read}); err != nil {
+	want := entry.Size
+	crc, err := s.prove(ctx, entry, s.run.Mint(), file)
+	if err != nil {
 		return fmt.Errorf("upload %s: %w", entry.Name, err)
 	}
-	entry.Object, entry.Segment, entry.Linked = s.run.Mint(), nil, true
-	s.describe(entry, &outgoing{read, read})
-	if err := proveRead(entry, want, read.crc); err != nil {
+	entry.Linked = true
+	if err := proveRead(entry, want, crc); err != nil {
 		return err
 	}
 	if err = durable.SyncFile(path); err != nil { // who has written it may not have

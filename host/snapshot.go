@@ -250,8 +250,8 @@ func (op *Operation) transferFiles(ctx context.Context) (*Manifest, error) {
 	return m, nil
 }
 
-// keepModule stores the module, unless nothing is to be stored. It tells where a snapshot comes from;
-// the data does not need it.
+// keepModule stores the module, unless nothing is to be stored. It tells where a
+// snapshot comes from; the data does not need it.
 func (op *Operation) keepModule(ctx context.Context) error {
 	file := op.generation.module(op.session.strategy)
 	if file == nil || op.session.dry {

@@ -59,6 +59,15 @@ func (g *Ground) siteOf(db, strategy string, options ...host.Option) (*site, err
 	return g.site(own, strategy, options...)
 }
 
+// basedOn makes a site around a copy of a database, of which it has a snapshot.
+func (g *Ground) basedOn(ctx context.Context, db, strategy string) (*site, error) {
+	s, err := g.siteOf(db, strategy)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.based(ctx)
+}
+
 func noChange(ctx context.Context, g *Ground) ([]Contender, error) {
 	shape := g.shape()
 	shape.TableBytes = shape.Bytes / 40
@@ -83,10 +92,7 @@ func (g *Ground) many(tables int) (string, error) {
 }
 
 func (g *Ground) unchanged(ctx context.Context, db string) ([]Contender, error) {
-	s, err := g.siteOf(db, "incremental")
-	if err == nil {
-		err = s.based(ctx)
-	}
+	s, err := g.basedOn(ctx, db, "incremental")
 	if err != nil {
 		return nil, err
 	}
@@ -132,10 +138,7 @@ func restored(ctx context.Context, g *Ground) ([]Contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := g.siteOf(db, "native-full")
-	if err == nil {
-		err = s.based(ctx)
-	}
+	s, err := g.basedOn(ctx, db, "native-full")
 	if err != nil {
 		return nil, err
 	}
@@ -198,10 +201,7 @@ func verified(ctx context.Context, g *Ground) ([]Contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := g.siteOf(db, "native-full")
-	if err == nil {
-		err = s.based(ctx)
-	}
+	s, err := g.basedOn(ctx, db, "native-full")
 	if err != nil {
 		return nil, err
 	}

@@ -58,10 +58,7 @@ func remembered(ctx context.Context, g *Ground, deed Deed, strategy string) ([]C
 		if err != nil {
 			return nil, err
 		}
-		s, err := g.siteOf(db, strategy)
-		if err == nil {
-			err = s.based(ctx) // compiles the module as well
-		}
+		s, err := g.basedOn(ctx, db, strategy) // compiles the module as well
 		if err != nil {
 			return nil, err
 		}

@@ -101,10 +101,7 @@ func canonicalRestored(ctx context.Context, g *Ground) ([]Contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := g.siteOf(db, "canonical")
-	if err == nil {
-		err = s.based(ctx)
-	}
+	s, err := g.basedOn(ctx, db, "canonical")
 	if err != nil {
 		return nil, err
 	}

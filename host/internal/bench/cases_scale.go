@@ -43,10 +43,7 @@ func planned(ctx context.Context, g *Ground) ([]Contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := g.siteOf(db, "incremental")
-	if err == nil {
-		err = s.based(ctx)
-	}
+	s, err := g.basedOn(ctx, db, "incremental")
 	if err != nil {
 		return nil, err
 	}
